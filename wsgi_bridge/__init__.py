@@ -1,0 +1,46 @@
+"""Real time for WSGI sites: WebSockets, server push, groups and background work over channel layers.
+
+The core. It imports no server: see ``gunicorn_asgi`` and ``uwsgi_asgi`` for those.
+"""
+
+from wsgi_bridge.bridge import Bridge
+from wsgi_bridge.consumers import Channel, Group, Message
+from wsgi_bridge.exceptions import (
+    BridgeError,
+    ChannelFull,
+    ChannelLayerError,
+    ChannelLayerUnavailable,
+    DenyConnection,
+    InvalidMessage,
+    InvalidName,
+    MessageTooLarge,
+    RequestAborted,
+    RoutingError,
+)
+from wsgi_bridge.generic import JsonWebsocketConsumer, WebsocketConsumer, WebsocketDemultiplexer
+from wsgi_bridge.layers import open_layer
+from wsgi_bridge.routing import include, route, route_class
+
+__all__ = [
+    "Bridge",
+    "BridgeError",
+    "Channel",
+    "ChannelFull",
+    "ChannelLayerError",
+    "ChannelLayerUnavailable",
+    "DenyConnection",
+    "Group",
+    "InvalidMessage",
+    "InvalidName",
+    "JsonWebsocketConsumer",
+    "Message",
+    "MessageTooLarge",
+    "RequestAborted",
+    "RoutingError",
+    "WebsocketConsumer",
+    "WebsocketDemultiplexer",
+    "include",
+    "open_layer",
+    "route",
+    "route_class",
+]

@@ -1,0 +1,356 @@
+"""The contract of a channel layer, and what every layer shares of its implementation.
+
+A channel is a named first-in-first-out queue; a message is a dict. Delivery is at most once: a
+message is given to one receiver or dropped, never given twice. MESSAGES.md section 1 is the source
+of all that follows; `layers.conformance` checks it.
+
+- A normal channel (`http.request`) has many senders and receivers. A single-reader channel
+  (`http.request.body?Kx3`) is made by `new_channel`. A process-specific one
+  (`gunicorn.response.P9!c8`) is received on the part up to and including `!`, its *reader*, with
+  its full name; capacity counts on the reader.
+- `send` never blocks on the receiver. The message is copied and checked at that moment, so that
+  the sender may change its dict afterwards.
+- A message that is not received in `expiry` seconds is never delivered and counts towards no
+  capacity, and the channel that it was sent to leaves its groups.
+- A busy channel never starves a quiet one in the same receive.
+- A full member of a group loses a group message; the loss is counted.
+
+A layer is written by implementing the abstract methods; none of them may block but for its own
+backend. Waiting is written once, here, on top of `listen`: take, listen, take again, wait to be
+woken. Nothing polls. This module does not import gevent: what waits does so on a lock made by
+`threading` at that moment, which is a greenlet's wait where gevent has patched threading.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fnmatch
+import re
+import secrets
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from types import TracebackType
+from typing import Any, ClassVar, Protocol, TypeVar
+from urllib.parse import SplitResult
+
+from wsgi_bridge.exceptions import InvalidName
+from wsgi_bridge.layers.statistics import Statistics
+from wsgi_bridge.names import SUFFIX_LENGTH, check_pattern
+
+__all__ = [
+    "DEFAULT_CAPACITY",
+    "DEFAULT_EXPIRY",
+    "DEFAULT_GROUP_EXPIRY",
+    "DEFAULT_MAX_MESSAGE_SIZE",
+    "BaseLayer",
+    "Batch",
+    "Listener",
+]
+
+#: Seconds until a message that nobody received is dropped; the draft's default.
+DEFAULT_EXPIRY = 60.0
+
+#: Seconds until a membership that nobody renewed ends; the draft's default, a day.
+DEFAULT_GROUP_EXPIRY = 86400.0
+
+#: Messages that a channel holds at most; the draft's default.
+DEFAULT_CAPACITY = 100
+
+#: Bytes of one message, packed. The draft asks for 1 MB at least; whole frames of uploads by
+#: WebSocket should pass, and a full channel of the largest messages still fit into memory.
+DEFAULT_MAX_MESSAGE_SIZE = 16 * 1024 * 1024
+
+#: What a receiver gets: (channel, message), or (members, message) for a compact group message.
+Batch = list[tuple[str | tuple[str, ...], dict[str, Any]]]
+
+ChannelCapacity = Mapping[str | re.Pattern[str], int]
+_Result = TypeVar("_Result")
+
+
+class Listener(Protocol):
+    """A registration made by `BaseLayer.listen`; a context manager that closes itself."""
+
+    def close(self) -> None:
+        """End the registration; idempotent. A call of `wake` that has begun may still arrive."""
+
+    def __enter__(self) -> Listener: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+
+def parse_channel_capacity(text: str) -> dict[str | re.Pattern[str], int]:
+    """Read `GLOB:N,GLOB:N`, the form of `channel_capacity` in a URL; raises ValueError."""
+    pairs = (item.rpartition(":") for item in text.split(","))
+    return {glob: int(number) for glob, _, number in pairs}
+
+
+class BaseLayer(ABC):
+    """A channel layer; see the module's docstring for what each one promises.
+
+    All options are keyword-only: `expiry` and `group_expiry` in seconds, `capacity` in messages for
+    each channel, `channel_capacity` a mapping of glob (or compiled regular expression, matched from
+    the start) to messages of which the first match wins, `max_message_size` in bytes, `clock` a
+    function that returns seconds since the epoch.
+    """
+
+    #: What this layer has beyond sending and receiving.
+    extensions: ClassVar[tuple[str, ...]] = ("groups", "flush", "statistics", "asyncio")
+
+    #: Options that may stand in the query string of the URL, and how each is read.
+    url_options: ClassVar[Mapping[str, Callable[[str], Any]]] = {
+        "expiry": float,
+        "group_expiry": float,
+        "capacity": int,
+        "channel_capacity": parse_channel_capacity,
+        "max_message_size": int,
+    }
+
+    def __init__(
+        self,
+        *,
+        expiry: float = DEFAULT_EXPIRY,
+        group_expiry: float = DEFAULT_GROUP_EXPIRY,
+        capacity: int = DEFAULT_CAPACITY,
+        channel_capacity: ChannelCapacity | None = None,
+        max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.expiry = expiry
+        self.group_expiry = group_expiry
+        self.capacity = capacity
+        self.channel_capacity = dict(channel_capacity or {})
+        self.max_message_size = max_message_size
+        self.clock = clock
+        self._capacities = [
+            (re.compile(fnmatch.translate(key)) if isinstance(key, str) else key, number)
+            for key, number in self.channel_capacity.items()
+        ]
+
+    @classmethod
+    @abstractmethod
+    def from_url(cls, url: SplitResult, **options: Any) -> BaseLayer:
+        """Return the layer that `url` names; `options` are those of the constructor."""
+
+    # What a layer implements.
+
+    @abstractmethod
+    def send(self, channel: str, message: dict[str, Any]) -> None:
+        """Put a copy of `message` on `channel`.
+
+        Does not block on the receiver. Raises InvalidName, InvalidMessage, MessageTooLarge,
+        ChannelFull, ChannelLayerUnavailable.
+        """
+
+    @abstractmethod
+    def _take(self, channels: Sequence[str], limit: int, compact: bool) -> Batch:
+        """Remove and return up to `limit` messages without waiting; see `receive_many`."""
+
+    @abstractmethod
+    def listen(self, channels: Sequence[str], wake: Callable[[], object]) -> Listener:
+        """Have `wake()` called whenever a message is put on one of `channels`.
+
+        `wake` is called by any thread, maybe inside the sender's call: it must be cheap, must not
+        block and must not raise. It may be called for nothing, but is never missed: who takes after
+        `listen`, and again after each wake, until the batch is empty, has seen every message.
+        Messages that already wait make no call. Raises InvalidName, ChannelLayerUnavailable.
+        """
+
+    @abstractmethod
+    def group_add(self, group: str, channel: str) -> None:
+        """Make `channel` a member of `group` for `group_expiry` seconds, or renew that."""
+
+    @abstractmethod
+    def group_discard(self, group: str, channel: str) -> None:
+        """End the membership of `channel` in `group`, if there is one."""
+
+    @abstractmethod
+    def forget_channel(self, channel: str) -> None:
+        """End every membership of `channel`: the process that reads it says that it is gone."""
+
+    @abstractmethod
+    def group_channels(self, group: str) -> list[str]:
+        """Return the members of `group`, in no order."""
+
+    @abstractmethod
+    def send_group(self, group: str, message: dict[str, Any]) -> None:
+        """Put a copy of `message` on every member of `group`.
+
+        One queue operation for each reader. Does not block, and never raises ChannelFull: a full
+        member loses the message, which is counted. Raises as `send` does otherwise.
+        """
+
+    @abstractmethod
+    def flush(self) -> None:
+        """Drop every message and every membership."""
+
+    @abstractmethod
+    def global_statistics(self) -> Statistics:
+        """Return what was counted for all channels since the layer opened."""
+
+    @abstractmethod
+    def channel_statistics(self, channel: str) -> Statistics:
+        """Return what was counted for `channel`: for its reader, if it is process-specific."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the backend; idempotent.
+
+        Who waits in a receive is woken; this and every later operation of theirs raises
+        ChannelLayerUnavailable.
+        """
+
+    # What follows from it.
+
+    def new_channel(self, pattern: str) -> str:
+        """Return an unused single-reader name: `pattern`, which ends in `?`, and a random suffix.
+
+        Raises InvalidName. The suffix cannot be guessed.
+        """
+        check_pattern(pattern)
+        return pattern + secrets.token_urlsafe(SUFFIX_LENGTH * 6 // 8)
+
+    def capacity_of(self, channel: str) -> int:
+        """Return how many messages `channel` holds; pass the reader of a process-specific one."""
+        for pattern, number in self._capacities:
+            if pattern.match(channel):
+                return number
+        return self.capacity
+
+    def receive(
+        self, channels: Sequence[str], block: bool = False, timeout: float | None = None
+    ) -> tuple[str, dict[str, Any]] | tuple[None, None]:
+        """Return the next (channel, message) of any of `channels`, or (None, None).
+
+        With `block`, wait up to `timeout` seconds for it, or for ever. Raises as `receive_many`.
+        """
+        for channel, message in self.receive_many(channels, 1, timeout if block else 0.0):
+            return str(channel), message
+        return None, None
+
+    def receive_many(
+        self,
+        channels: Sequence[str],
+        limit: int = 1,
+        timeout: float | None = 0.0,
+        *,
+        compact: bool = False,
+    ) -> Batch:
+        """Return up to `limit` messages of `channels`, the oldest of each channel first.
+
+        Waits up to `timeout` seconds for the first message, for ever if None; returns an empty list
+        when there was none. With `compact`, a group message to a process-specific reader comes once
+        as (tuple of member names, message), and else once a member. The messages are the
+        receiver's own. Raises InvalidName, ChannelLayerUnavailable. Source: MESSAGES.md section 1.
+        """
+        if isinstance(channels, str):
+            raise InvalidName(f"{channels!r} is one name: expected a list of channel names")
+        batch = self._take(channels, limit, compact)
+        if batch or timeout == 0.0:
+            return batch
+        return self._wait_and_take(channels, limit, timeout, compact)
+
+    def _wait_and_take(
+        self, channels: Sequence[str], limit: int, timeout: float | None, compact: bool
+    ) -> Batch:
+        # Real time, not `clock`: nothing could wait for the time of a test.
+        end = None if timeout is None else time.monotonic() + timeout
+        waiter = _Waiter()
+        with self.listen(channels, waiter.wake):
+            while not (batch := self._take(channels, limit, compact)):
+                remaining = None if end is None else end - time.monotonic()
+                if not waiter.wait(remaining):
+                    return self._take(channels, limit, compact)
+        return batch
+
+    # The asyncio extension.
+
+    async def send_async(self, channel: str, message: dict[str, Any]) -> None:
+        """Do as `send`, without blocking the event loop."""
+        await self._call_async(self.send, channel, message)
+
+    async def send_group_async(self, group: str, message: dict[str, Any]) -> None:
+        """Do as `send_group`, without blocking the event loop."""
+        await self._call_async(self.send_group, group, message)
+
+    async def group_add_async(self, group: str, channel: str) -> None:
+        """Do as `group_add`, without blocking the event loop."""
+        await self._call_async(self.group_add, group, channel)
+
+    async def group_discard_async(self, group: str, channel: str) -> None:
+        """Do as `group_discard`, without blocking the event loop."""
+        await self._call_async(self.group_discard, group, channel)
+
+    async def receive_async(
+        self, channels: Sequence[str], timeout: float | None = None
+    ) -> tuple[str, dict[str, Any]] | tuple[None, None]:
+        """Wait for the next (channel, message); (None, None) after `timeout` seconds."""
+        for channel, message in await self.receive_many_async(channels, 1, timeout):
+            return str(channel), message
+        return None, None
+
+    async def receive_many_async(
+        self,
+        channels: Sequence[str],
+        limit: int = 1,
+        timeout: float | None = None,
+        *,
+        compact: bool = False,
+    ) -> Batch:
+        """Do as `receive_many`, without blocking the event loop; waits for ever by default.
+
+        No message is lost when the caller is cancelled while it waits.
+        """
+        if isinstance(channels, str):
+            raise InvalidName(f"{channels!r} is one name: expected a list of channel names")
+        loop = asyncio.get_running_loop()
+        end = None if timeout is None else loop.time() + timeout
+        woken = asyncio.Event()
+        with self.listen(channels, partial(_wake_loop, loop, woken)):
+            while not (batch := await self._call_async(self._take, channels, limit, compact)):
+                remaining = None if end is None else end - loop.time()
+                try:
+                    await asyncio.wait_for(woken.wait(), remaining)
+                except asyncio.TimeoutError:
+                    break
+                woken.clear()  # before the take: what is put after it wakes again
+        return batch
+
+    async def _call_async(self, function: Callable[..., _Result], *arguments: Any) -> _Result:
+        """Call what may block on the backend; a layer without one overrides this."""
+        return await asyncio.to_thread(function, *arguments)
+
+
+class _Waiter:
+    """Where one blocked receiver waits: a lock that is held until there is something to take."""
+
+    def __init__(self) -> None:
+        # Looked up now and not at import, so that it is a greenlet's lock under gevent.
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def wake(self) -> None:
+        # Two senders may both have seen it locked; the second one's release is one too many.
+        if self._lock.locked():
+            with contextlib.suppress(RuntimeError):
+                self._lock.release()
+
+    def wait(self, timeout: float | None) -> bool:
+        """Wait up to `timeout` seconds, for ever if None; False when that time has passed."""
+        if timeout is None:
+            return self._lock.acquire()
+        return self._lock.acquire(timeout=min(max(timeout, 0.0), threading.TIMEOUT_MAX))
+
+
+def _wake_loop(loop: asyncio.AbstractEventLoop, woken: asyncio.Event) -> None:
+    # The loop may have been closed between the put and this call: nobody is left to be woken.
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(woken.set)

@@ -1,0 +1,376 @@
+"""The channel layer of one process: queues in memory, behind one lock.
+
+It keeps the whole contract of `layers.base`, and is fast enough to carry every request of a process
+that is protocol server and worker at once. It is not shared: a forked child starts empty.
+
+- One native lock, a real one even where gevent has patched threading: it is held for microseconds,
+  never across a wake or a switch, so no greenlet could ever wait for it. It is re-entrant, because
+  the garbage collector may run in any allocation under it, and a finalizer (a generator's
+  `finally`) may well call `group_discard`.
+- `send` and `_take` are the hot path, and written out flat for that reason.
+- Expired messages are dropped where they are met: at a take, at capacity, when groups or figures
+  are asked for, and by a sweep of idle queues when new ones are opened.
+"""
+
+from __future__ import annotations
+
+import _thread
+import logging
+import os
+import sys
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from operator import attrgetter
+from types import TracebackType
+from typing import Any
+from urllib.parse import SplitResult
+
+from wsgi_bridge.copying import copy_message, copy_trusted
+from wsgi_bridge.exceptions import ChannelFull, ChannelLayerUnavailable
+from wsgi_bridge.layers.base import BaseLayer, Batch, _Result
+from wsgi_bridge.layers.membership import Groups
+from wsgi_bridge.layers.queue import Names, Queue, Wake, sum_statistics
+from wsgi_bridge.layers.statistics import Statistics
+from wsgi_bridge.names import check_channel, check_group, check_reader, reader_of
+
+__all__ = ["MemoryLayer"]
+
+logger = logging.getLogger(__name__)
+
+#: Queues that are open before idle ones are first looked for. Above any number of channels that an
+#: application names, below what the single-reader ones of uploads would cost in memory.
+SWEEP_SIZE = 1024
+
+_named: dict[str, MemoryLayer] = {}
+
+
+class MemoryLayer(BaseLayer):
+    """A channel layer in the memory of this process; safe to use from any thread or greenlet."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._lock = _native_lock()
+        self._queues: dict[str, Queue] = {}
+        self._groups = Groups(self.group_expiry)
+        self._retired = Queue("", 0)  # holds the counts of queues that were swept
+        self._turn = 0
+        self._sweep_size = SWEEP_SIZE
+        self._closed = False
+        os.register_at_fork(after_in_child=_Reset(self))
+
+    def _reset(self) -> None:
+        """Start empty: in a forked child, where the lock may be held by a thread of the parent.
+
+        What waited at the fork is the parent's to deliver; here it would be delivered twice.
+        """
+        self._lock = _native_lock()
+        self._queues = {}
+        self._groups.clear()
+
+    @classmethod
+    def from_url(cls, url: SplitResult, **options: Any) -> MemoryLayer:
+        """Return a new layer, or that of the same name in this process until it is closed.
+
+        The options of whoever opens a name first hold for all.
+        """
+        name = url.netloc + url.path
+        if not name:
+            return cls(**options)
+        layer = _named.get(name)
+        if layer is None or layer._closed:
+            layer = _named[name] = cls(**options)
+        return layer
+
+    # Sending and receiving.
+
+    def send(self, channel: str, message: dict[str, Any]) -> None:
+        """Put a copy of `message` on `channel`; see BaseLayer."""
+        reader = channel
+        if channel not in self._queues:  # those names have been checked
+            check_channel(channel)
+            reader = reader_of(channel)
+        copied = copy_message(message, self.max_message_size)
+        now = self.clock()
+        with self._lock:
+            queue = self._queues.get(reader) or self._open(reader, now)
+            entries = queue.entries
+            if len(entries) >= queue.capacity and not self._purge(queue, now):
+                queue.full.add(now)
+                raise ChannelFull(channel)
+            entries.append((now + self.expiry, channel, copied))
+            sent = queue.sent
+            if now >= sent.next_mark:
+                sent.mark(now)
+            sent.total += 1
+            wakes = queue.wakes
+        for wake in wakes:
+            wake()
+
+    def _take(self, channels: Sequence[str], limit: int, compact: bool) -> Batch:
+        now = self.clock()
+        queues = self._queues
+        batch: Batch = []
+        with self._lock:
+            ready = []
+            for channel in channels:
+                queue = queues.get(channel) or self._open_reader(channel, now)
+                if queue.entries:
+                    ready.append(queue)
+            while ready:
+                # The one that was served longest ago goes first, and all have an equal share of
+                # what is left of the limit.
+                if len(ready) > 1:
+                    ready.sort(key=_turn_of)
+                share = max(1, (limit - len(batch)) // len(ready))
+                for queue in ready:
+                    if len(batch) >= limit:
+                        return batch
+                    self._turn += 1
+                    queue.turn = self._turn
+                    self._drain(queue, batch, min(len(batch) + share, limit), now, compact)
+                ready = [queue for queue in ready if queue.entries]
+        return batch
+
+    def _drain(self, queue: Queue, batch: Batch, size: int, now: float, compact: bool) -> None:
+        """Move what is not expired to `batch`, until it has `size` messages."""
+        entries = queue.entries
+        queue.losing = False
+        while entries and len(batch) < size:
+            deadline, names, message = entries.popleft()
+            if deadline <= now:
+                self._expire(queue, names)
+            elif compact or isinstance(names, str):
+                batch.append((names, message))
+            else:
+                room = size - len(batch)
+                if len(names) > room:
+                    entries.appendleft((deadline, names[room:], copy_trusted(message)))
+                batch.append((names[0], message))
+                batch.extend((name, copy_trusted(message)) for name in names[1:room])
+
+    def listen(self, channels: Sequence[str], wake: Wake) -> _Listener:
+        """Have `wake()` called at every message put on `channels`; see BaseLayer."""
+        now = self.clock()
+        with self._lock:
+            queues = [self._queues.get(name) or self._open_reader(name, now) for name in channels]
+            for queue in queues:
+                queue.wakes = (*queue.wakes, wake)
+        return _Listener(self, queues, wake)
+
+    # Groups.
+
+    def group_add(self, group: str, channel: str) -> None:
+        """Make `channel` a member, or renew its membership; see BaseLayer."""
+        check_group(group)
+        check_channel(channel)
+        with self._lock:
+            self._check_open()
+            self._groups.add(group, channel, self.clock())
+
+    def group_discard(self, group: str, channel: str) -> None:
+        """End a membership, if there is one; see BaseLayer."""
+        check_group(group)
+        check_channel(channel)
+        with self._lock:
+            self._check_open()
+            self._groups.discard(group, channel)
+
+    def forget_channel(self, channel: str) -> None:
+        """End every membership of `channel`; see BaseLayer."""
+        check_channel(channel)
+        with self._lock:
+            self._groups.leave(reader_of(channel), (channel,))
+
+    def group_channels(self, group: str) -> list[str]:
+        """Return the members of `group`; see BaseLayer."""
+        check_group(group)
+        now = self.clock()
+        with self._lock:
+            self._check_open()
+            readers = self._live_readers(group, now)
+            return [name for reader in readers for name in self._groups.names(group, reader, now)]
+
+    def send_group(self, group: str, message: dict[str, Any]) -> None:
+        """Put a copy of `message` on every member of `group`; see BaseLayer."""
+        check_group(group)
+        copied = copy_message(message, self.max_message_size)
+        now = self.clock()
+        wakes: list[Wake] = []
+        lost: list[tuple[str, int]] = []
+        with self._lock:
+            self._check_open()
+            for position, reader in enumerate(self._live_readers(group, now)):
+                names = self._groups.names(group, reader, now)
+                queue = self._queues.get(reader) or self._open(reader, now)
+                # Each receiver may change what it got: only one of them gets this very dict.
+                content = copy_trusted(copied) if position else copied
+                if names and not self._post(queue, names, content, now):
+                    lost.append((reader, len(names)))
+                wakes.extend(queue.wakes)
+        for wake in wakes:
+            wake()
+        for reader, count in lost:
+            logger.warning(
+                "a message to group %s is lost for %d members: channel %s is at capacity",
+                group,
+                count,
+                reader,
+            )
+
+    def _post(
+        self, queue: Queue, names: tuple[str, ...], message: dict[str, Any], now: float
+    ) -> bool:
+        """Put a group message on a queue; False when a burst of losses begins with this one."""
+        if len(queue.entries) >= queue.capacity:
+            queue.lost += len(names)
+            begun, queue.losing = queue.losing, True
+            return begun
+        specific = queue.name.endswith("!")
+        queue.entries.append((now + self.expiry, names if specific else names[0], message))
+        queue.sent.add(now)
+        return True
+
+    def _live_readers(self, group: str, now: float) -> list[str]:
+        """Return the readers of a group's members, after what expired in their queues has left."""
+        readers = self._groups.readers(group)
+        for reader in readers:
+            queue = self._queues.get(reader)
+            if queue is not None:
+                self._purge(queue, now)
+        return self._groups.readers(group)
+
+    # Expiry. All of these are called with the lock held.
+
+    def _purge(self, queue: Queue, now: float) -> bool:
+        """Drop the expired messages at the head of a queue; True if there were any."""
+        entries = queue.entries
+        before = len(entries)
+        while entries and entries[0][0] <= now:
+            self._expire(queue, entries.popleft()[1])
+        return len(entries) < before
+
+    def _expire(self, queue: Queue, names: Names) -> None:
+        queue.expired += 1
+        # Whoever let a message expire is taken for gone.
+        self._groups.leave(queue.name, (names,) if isinstance(names, str) else names)
+
+    def _open(self, reader: str, now: float) -> Queue:
+        self._check_open()
+        if len(self._queues) >= self._sweep_size:
+            self._sweep(now)
+        queue = self._queues[reader] = Queue(reader, self.capacity_of(reader))
+        return queue
+
+    def _open_reader(self, channel: str, now: float) -> Queue:
+        check_reader(channel)
+        return self._open(channel, now)
+
+    def _sweep(self, now: float) -> None:
+        """Forget the queues that are empty, unlistened and quiet; keep their counts."""
+        for queue in list(self._queues.values()):
+            self._purge(queue, now)
+            if queue.is_idle(now):
+                self._retired.add_counts(queue)
+                self._queues.pop(queue.name, None)
+        # In proportion to what is in use, so that sweeping costs each opened queue the same.
+        self._sweep_size = max(SWEEP_SIZE, 2 * len(self._queues))
+
+    # Statistics.
+
+    def global_statistics(self) -> Statistics:
+        """Return the figures of all channels, those that were swept included."""
+        with self._lock:
+            return self._statistics([self._retired, *self._queues.values()])
+
+    def channel_statistics(self, channel: str) -> Statistics:
+        """Return the figures of one channel, since it was last idle and swept."""
+        check_channel(channel)
+        with self._lock:
+            queue = self._queues.get(reader_of(channel))
+            return self._statistics([] if queue is None else [queue])
+
+    def _statistics(self, queues: list[Queue]) -> Statistics:
+        now = self.clock()
+        for queue in queues:
+            self._purge(queue, now)
+        return sum_statistics(queues, now, self.expiry)
+
+    # Life cycle.
+
+    def flush(self) -> None:
+        """Drop every message and membership; listeners and counts stay."""
+        with self._lock:
+            self._check_open()
+            for queue in list(self._queues.values()):
+                queue.entries.clear()
+            self._groups.clear()
+
+    def close(self) -> None:
+        """Refuse every later operation, and wake whoever waits; see BaseLayer."""
+        with self._lock:
+            self._closed = True
+            wakes = [wake for queue in self._queues.values() for wake in queue.wakes]
+            # Whoever comes next finds no queue, and `_open` refuses.
+            self._queues = {}
+            self._groups.clear()
+        for wake in wakes:
+            wake()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ChannelLayerUnavailable("this memory layer was closed")
+
+    async def _call_async(self, function: Callable[..., _Result], *arguments: Any) -> _Result:
+        return function(*arguments)  # nothing here blocks
+
+
+_turn_of = attrgetter("turn")
+
+
+class _Listener:
+    """What `MemoryLayer.listen` returns."""
+
+    def __init__(self, layer: MemoryLayer, queues: list[Queue], wake: Wake) -> None:
+        self._layer = layer
+        self._queues = queues
+        self._wake = wake
+
+    def close(self) -> None:
+        with self._layer._lock:
+            queues, self._queues = self._queues, []
+            for queue in queues:
+                kept = list(queue.wakes)
+                kept.remove(self._wake)
+                queue.wakes = tuple(kept)
+
+    def __enter__(self) -> _Listener:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class _Reset:
+    """Resets a layer after a fork, without keeping it alive until then."""
+
+    def __init__(self, layer: MemoryLayer) -> None:
+        self._layer = weakref.ref(layer)
+
+    def __call__(self) -> None:
+        layer = self._layer()
+        if layer is not None:
+            layer._reset()
+
+
+def _native_lock() -> AbstractContextManager[bool]:
+    """Return a re-entrant lock of the interpreter, not the greenlet one that gevent put there."""
+    monkey = sys.modules.get("gevent.monkey")
+    make = monkey.get_original("_thread", "RLock") if monkey else _thread.RLock
+    lock: AbstractContextManager[bool] = make()
+    return lock
