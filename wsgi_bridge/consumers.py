@@ -1,0 +1,219 @@
+"""What a consumer holds in its hands: `Message`, `Channel`, `Group`.
+
+What it is: the objects of Django Channels 1.1 over any channel layer, without Django. What it is
+not: it routes nothing, catches nothing that a consumer raises, and never waits.
+
+Rules:
+- While a consumer runs, what it sends is checked and copied at once (an error is raised on the
+  caller's line) and goes out when the consumer ends, also when it fails: see
+  `wsgi_bridge.outbox`. `immediately=True` sends at once. So does every send outside a consumer:
+  in a WSGI view, a task, a shell, a thread that the consumer started, or anything that outlives
+  the consumer.
+- `Group.add` and `Group.discard` always take effect at once.
+- The layer of a Channel or Group is found when it is used, not when it is made, so that one can
+  be made when a module is imported: the layer given; else that of the consumer being run; else
+  the process's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
+from copy import copy
+from typing import TYPE_CHECKING, Any
+
+from wsgi_bridge.exceptions import InvalidName
+from wsgi_bridge.names import check_channel, check_group
+from wsgi_bridge.outbox import (
+    Outbox,
+    current_outbox,
+    deliver,
+    get_default_layer,
+    layer_in_use,
+    set_default_layer,
+)
+
+if TYPE_CHECKING:
+    from wsgi_bridge.layers.base import BaseLayer
+
+__all__ = ["Channel", "Group", "Message", "Outbox", "get_default_layer", "set_default_layer"]
+
+
+class Channel:
+    """A named channel of a layer, as consumers and views use it."""
+
+    __slots__ = ("_layer", "name")
+
+    def __init__(self, name: str, layer: BaseLayer | None = None) -> None:
+        """Name a channel; InvalidName if it cannot be one. `layer` None: found when it is used."""
+        check_channel(name)
+        self.name = name
+        self._layer = layer
+
+    @property
+    def channel_layer(self) -> BaseLayer:
+        """The layer that a send would use now."""
+        return self._layer or layer_in_use()
+
+    def send(self, content: Mapping[str, Any], immediately: bool = False) -> None:
+        """Send a message: when the consumer ends, or now if none runs or `immediately`.
+
+        Raise InvalidMessage or MessageTooLarge; and, when it is sent now, ChannelFull or
+        ChannelLayerUnavailable. Does not block on a receiver.
+        """
+        outbox = current_outbox.get()
+        if outbox is None:
+            deliver(self.channel_layer, False, self.name, content)
+        else:
+            layer = self._layer or outbox.layer
+            outbox.post(layer, False, self.name, content, immediately)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __repr__(self) -> str:
+        return f"Channel({self.name!r})"
+
+
+class Group:
+    """A named set of channels that are sent to at once."""
+
+    __slots__ = ("_layer", "name")
+
+    def __init__(self, name: str, layer: BaseLayer | None = None) -> None:
+        """Name a group; InvalidName if it cannot be one. `layer` None: found when it is used."""
+        check_group(name)
+        self.name = name
+        self._layer = layer
+
+    @property
+    def channel_layer(self) -> BaseLayer:
+        """The layer that a call would use now."""
+        return self._layer or layer_in_use()
+
+    def add(self, channel: Channel | Message | str) -> None:
+        """Make a channel a member at once, or renew its membership.
+
+        A Message stands for its reply channel. Raise InvalidName.
+        """
+        self.channel_layer.group_add(self.name, _member_name(channel))
+
+    def discard(self, channel: Channel | Message | str) -> None:
+        """End a channel's membership at once. A Message stands for its reply channel."""
+        self.channel_layer.group_discard(self.name, _member_name(channel))
+
+    def send(self, content: Mapping[str, Any], immediately: bool = False) -> None:
+        """Send a message to every member, as `Channel.send` does to one.
+
+        A member that is full loses it, which is counted, not raised.
+        """
+        outbox = current_outbox.get()
+        if outbox is None:
+            deliver(self.channel_layer, True, self.name, content)
+        else:
+            layer = self._layer or outbox.layer
+            outbox.post(layer, True, self.name, content, immediately)
+
+    def channels(self) -> list[str]:
+        """Return the names of the members."""
+        return list(self.channel_layer.group_channels(self.name))
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __repr__(self) -> str:
+        return f"Group({self.name!r})"
+
+
+class Message:
+    """A message as its consumer sees it: a mapping of its keys, and the channels around it.
+
+    `content` is the dict itself, the consumer's to change; attributes may be added (a session, a
+    user).
+    """
+
+    __slots__ = ("__dict__", "_reply_channel", "channel_layer", "channel_name", "content")
+
+    def __init__(
+        self, content: dict[str, Any], channel_name: str, channel_layer: BaseLayer
+    ) -> None:
+        """Wrap `content`, which came on `channel_name` of `channel_layer`."""
+        self.content = content
+        self.channel_layer = channel_layer
+        self.channel_name = channel_name
+        self._reply_channel: Channel | None = None
+
+    @property
+    def channel(self) -> Channel:
+        """The channel that the message came on."""
+        return _known_channel(self.channel_name, self.channel_layer)
+
+    @property
+    def reply_channel(self) -> Channel | None:
+        """The channel that answers go to; None if the message names none."""
+        if self._reply_channel is None:
+            name = self.content.get("reply_channel")
+            if name is None:
+                return None
+            self._reply_channel = _known_channel(name, self.channel_layer)
+        return self._reply_channel
+
+    def replace(self, **changes: Any) -> Message:
+        """Return a message like this one, attributes too, whose content has these changes."""
+        other = copy(self)
+        other.content = {**self.content, **changes}
+        return other
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return the value of a key, or the default."""
+        return self.content.get(key, default)
+
+    def keys(self) -> KeysView[str]:
+        """Return the keys."""
+        return self.content.keys()
+
+    def values(self) -> ValuesView[Any]:
+        """Return the values."""
+        return self.content.values()
+
+    def items(self) -> ItemsView[str, Any]:
+        """Return the keys with their values."""
+        return self.content.items()
+
+    def __getitem__(self, key: str) -> Any:
+        return self.content[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.content[key] = value
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.content
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.content)
+
+    def __len__(self) -> int:
+        return len(self.content)
+
+    def __repr__(self) -> str:
+        # Keys only: bodies, cookies and frames have no place in a log.
+        return f"<Message on {self.channel_name} with {', '.join(self.content)}>"
+
+
+def _known_channel(name: str, layer: BaseLayer) -> Channel:
+    """Return a Channel whose name came through a layer, which has checked it."""
+    channel = Channel.__new__(Channel)
+    channel.name = name
+    channel._layer = layer
+    return channel
+
+
+def _member_name(channel: Channel | Message | str) -> str:
+    """Return the channel name of what was given to Group.add or Group.discard."""
+    member = channel.reply_channel if isinstance(channel, Message) else channel
+    if isinstance(member, Channel):
+        return member.name
+    if isinstance(member, str):
+        return member
+    raise InvalidName(
+        f"{channel!r}; expected a Channel, a channel name, or a Message with a reply channel"
+    )

@@ -1,0 +1,229 @@
+"""The outbox: what one run of a consumer sends, until it ends; and the layer that sends go to.
+
+What it is: a list of checked copies, the context variable that says whose it is, and the
+process's default layer. What it is not: it does not run the consumer, and it neither waits nor
+tries again.
+
+Rules:
+- Sends go out in the order in which they were made, over all channels and groups. One that fails
+  does not stop the next.
+- The acknowledgement of a WebSocket event goes out after all of them, whatever became of them
+  (MESSAGES.md, section 3: the server holds back the socket's next event until then).
+- A thread or greenlet that the consumer started, or that outlives it, does not fill a flushed
+  outbox: its sends go out at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from contextvars import ContextVar, Token
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from wsgi_bridge.copying import copy_message
+from wsgi_bridge.exceptions import ChannelLayerError
+from wsgi_bridge.names import check_channel, check_group
+
+if TYPE_CHECKING:
+    from wsgi_bridge.layers.base import BaseLayer
+
+__all__ = ["Outbox", "current_outbox", "get_default_layer", "layer_in_use", "set_default_layer"]
+
+logger = logging.getLogger(__name__)
+
+#: Where a process finds its layer when no Bridge has opened one.
+LAYER_VARIABLE = "CHANNEL_LAYER"
+#: The keys that make a message on a reply channel an answer to its socket (MESSAGES.md, section 3).
+ANSWER_KEYS = frozenset({"accept", "close", "text", "bytes"})
+
+#: One send that waits: layer, whether the name is a group's, name, message.
+Entry: TypeAlias = "tuple[BaseLayer, bool, str, dict[str, Any]]"
+
+#: The outbox of the consumer being run in this context, if one is.
+current_outbox: ContextVar[Outbox | None] = ContextVar("wsgi_bridge.outbox", default=None)
+
+#: The process's layer, if any, under one key: dict.setdefault publishes it once without a lock.
+_default: dict[str, BaseLayer] = {}
+
+
+class Outbox:
+    """What one run of one consumer sends. Owned by the worker that runs it, and used once.
+
+    `with outbox:` makes it the one that `Channel.send` and `Group.send` fill; `flush` sends it
+    all. After `flush` it keeps nothing: sends that still come (a greenlet that the consumer left
+    running) go out at once.
+
+        outbox = Outbox(layer)
+        try:
+            with outbox:
+                consumer(message, **kwargs)
+        finally:
+            failures = outbox.flush(ack=(reply_channel, order))
+    """
+
+    __slots__ = ("_entries", "_flushed", "_sent", "_token", "acknowledged", "layer")
+
+    def __init__(self, layer: BaseLayer) -> None:
+        self.layer = layer
+        #: Whether the acknowledgement given to `flush` reached the layer.
+        self.acknowledged = False
+        self._entries: list[Entry] = []
+        self._sent: list[Entry] | None = None
+        self._flushed = False
+        self._token: Token[Outbox | None] | None = None
+
+    def __enter__(self) -> Outbox:
+        self._token = current_outbox.set(self)
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._token is not None:
+            current_outbox.reset(self._token)
+            self._token = None
+
+    def send(self, channel: str, message: Mapping[str, Any]) -> None:
+        """Put a copy of `message` for `channel` in the outbox. Does not block.
+
+        Raise InvalidName, InvalidMessage or MessageTooLarge.
+        """
+        check_channel(channel)
+        self.post(self.layer, False, channel, message)
+
+    def send_group(self, group: str, message: Mapping[str, Any]) -> None:
+        """Put a copy of `message` for the members of `group` in the outbox, like `send`."""
+        check_group(group)
+        self.post(self.layer, True, group, message)
+
+    def post(
+        self,
+        layer: BaseLayer,
+        to_group: bool,
+        name: str,
+        message: Any,
+        immediately: bool = False,
+    ) -> None:
+        """Put a copy of `message`, a dict, in the outbox, or send it now. `name` was checked."""
+        if not (immediately or self._flushed):
+            copied = copy_message(message, layer.max_message_size)
+            self._entries.append((layer, to_group, name, copied))
+            return
+        deliver(layer, to_group, name, message)
+        if not to_group and not ANSWER_KEYS.isdisjoint(message):
+            self._sent = self._sent or []
+            self._sent.append((layer, False, name, dict(message)))
+
+    def answer(self, reply_channel: str) -> Mapping[str, Any] | None:
+        """Return the first message that answers this socket (sent, or waiting here), or None."""
+        for entries in (self._sent or (), self._entries):
+            for _, to_group, name, message in entries:
+                if name == reply_channel and not to_group and not ANSWER_KEYS.isdisjoint(message):
+                    return message
+        return None
+
+    def answered(self, reply_channel: str) -> bool:
+        """Say whether anything with accept, close, text or bytes was sent to this socket."""
+        return self.answer(reply_channel) is not None
+
+    def withdraw(self, reply_channel: str) -> None:
+        """Drop what waits for this channel.
+
+        A socket that is refused after all must not be accepted by what was sent to it before.
+        """
+        self._entries = [entry for entry in self._entries if entry[1] or entry[2] != reply_channel]
+
+    def flush(self, *, ack: tuple[str, int] | None = None) -> list[tuple[str, Exception]]:
+        """Send everything, in order; return the name and the exception of each send that failed.
+
+        `ack` is the reply channel and the order of the event that was handled. It rides on the
+        last message if that one goes to this channel, else on one of its own, after all the
+        others: the next event of the socket may be on its way to another worker as soon as it is
+        out. It is sent whatever failed before; `acknowledged` says whether that worked. Does not
+        block on a receiver.
+        """
+        entries = [] if self._flushed else self._entries
+        # Before the first send: what comes from elsewhere from here on goes out at once.
+        self._flushed = True
+        rides = ack is not None and _add_ack(entries, self.layer, ack)
+        failures: list[tuple[str, Exception]] = []
+        delivered = False
+        for entry in entries:
+            delivered = _try_deliver(entry, failures)
+        self.acknowledged = rides and delivered
+        if ack is not None and not self.acknowledged:
+            alone: Entry = (self.layer, False, ack[0], {"ack": ack[1]})
+            self.acknowledged = _try_deliver(alone, failures)
+        return failures
+
+
+def _add_ack(entries: list[Entry], layer: BaseLayer, ack: tuple[str, int]) -> bool:
+    """Put the acknowledgement in the last message, if that is one it can ride on; say whether."""
+    if not entries:
+        return False
+    last_layer, to_group, name, message = entries[-1]
+    if to_group or name != ack[0] or last_layer is not layer:
+        return False
+    message["ack"] = ack[1]
+    return True
+
+
+def _try_deliver(entry: Entry, failures: list[tuple[str, Exception]]) -> bool:
+    """Send one message; note a failure instead of raising it, since others wait behind this one."""
+    layer, to_group, name, message = entry
+    try:
+        deliver(layer, to_group, name, message)
+    except ChannelLayerError as exc:
+        failures.append((name, exc))
+    except Exception as exc:  # a third party's layer: the acknowledgement must still go out
+        logger.exception("sending to %r failed", name)
+        failures.append((name, exc))
+    else:
+        return True
+    return False
+
+
+def deliver(layer: BaseLayer, to_group: bool, name: str, message: Any) -> None:
+    """Send one message, a dict, to a channel or a group. Raise what the layer raises."""
+    if to_group:
+        layer.send_group(name, message)
+    else:
+        layer.send(name, message)
+
+
+def set_default_layer(layer: BaseLayer | None) -> None:
+    """Make `layer` the one that sends outside a consumer use; None forgets it."""
+    if layer is None:
+        _default.pop(LAYER_VARIABLE, None)
+    else:
+        _default[LAYER_VARIABLE] = layer
+
+
+def get_default_layer() -> BaseLayer:
+    """Return the process's layer; open the one that CHANNEL_LAYER names if there is none yet.
+
+    Raise ChannelLayerError if neither is there.
+    """
+    layer = _default.get(LAYER_VARIABLE)
+    return _open_default_layer() if layer is None else layer
+
+
+def _open_default_layer() -> BaseLayer:
+    url = os.environ.get(LAYER_VARIABLE)
+    if not url:
+        raise ChannelLayerError(
+            f"this process has no channel layer: make a Bridge(…), set {LAYER_VARIABLE} in the "
+            "environment to the URL of one, or give one: Channel(name, layer=open_layer(url))"
+        )
+    from wsgi_bridge.layers import open_layer
+
+    opened = open_layer(url)
+    published = _default.setdefault(LAYER_VARIABLE, opened)
+    if published is not opened:  # another thread was faster
+        opened.close()
+    return published
+
+
+def layer_in_use() -> BaseLayer:
+    """Return the layer of the consumer being run, else the process's."""
+    outbox = current_outbox.get()
+    return get_default_layer() if outbox is None else outbox.layer
