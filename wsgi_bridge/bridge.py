@@ -1,0 +1,110 @@
+"""Bridge: the one object that a site configures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from wsgi_bridge.consumers import set_default_layer
+from wsgi_bridge.layers import BaseLayer, open_layer
+from wsgi_bridge.routing import Router
+from wsgi_bridge.settings import load_settings
+
+DEFAULT_LAYER = "memory://"
+LAYER_VARIABLE = "CHANNEL_LAYER"
+
+
+class Bridge:
+    """A WSGI app, the consumers beside it, and the layer between them and the server.
+
+        application = Bridge(site, routing=[route("websocket.receive", on_message, path=r"^/chat/$")])
+
+    ``app``: any WSGI callable. ``routing``: a list of ``route``, ``route_class`` and ``include``, or
+    its dotted name. ``layer``: a URL (``memory://`` unless given), or an open layer; the environment's
+    CHANNEL_LAYER goes before it. The other keywords are the server's settings (settings.py), each of
+    which the environment may override as ASGI_NAME. Raises RoutingError, TypeError, ValueError.
+
+    Also a plain WSGI app, so that the site runs under any server; WebSocket URLs answer 426 there.
+    """
+
+    def __init__(
+        self,
+        app: Callable[..., Iterable[bytes]],
+        routing: Any = None,
+        layer: str | BaseLayer | None = None,
+        **settings: Any,
+    ) -> None:
+        if not callable(app):
+            raise TypeError(f"app is a WSGI callable, not {app!r}")
+        self.app = app
+        self.router = Router(routing)
+        self.settings = load_settings(settings)
+        self._layer_option = layer
+        self._layer: BaseLayer | None = None
+        self._layer_pid = 0
+        self._server_statistics: Callable[[], dict[str, int]] = dict
+
+    @property
+    def layer_url(self) -> str:
+        """The URL of the layer that will be opened; "" if an open one was given."""
+        option = os.environ.get(LAYER_VARIABLE) or self._layer_option or DEFAULT_LAYER
+        return option if isinstance(option, str) else ""
+
+    @property
+    def layer(self) -> BaseLayer:
+        """The layer, opened on first use in each process: servers fork."""
+        if self._layer is None or self._layer_pid != os.getpid():
+            self.open_layer()
+        assert self._layer is not None
+        return self._layer
+
+    def open_layer(self, **options: Any) -> BaseLayer:
+        """Open the layer for this process and make it the default of ``Group`` and ``Channel``.
+
+        ``options`` are those that the server would have; what the URL says goes before them.
+        """
+        url = self.layer_url
+        option = self._layer_option
+        if not url and isinstance(option, BaseLayer):
+            self._layer = option
+        else:
+            self._layer = open_layer(url, **options)
+        self._layer_pid = os.getpid()
+        set_default_layer(self._layer)
+        return self._layer
+
+    def statistics(self) -> dict[str, Any]:
+        """Return what this process's server counted, and the layer's statistics under ``layer``.
+
+        Without a server of ours around it, only the latter. Does not block on memory layers.
+        """
+        return {**self._server_statistics(), "layer": self.layer.global_statistics()}
+
+    def attach(self, server_statistics: Callable[[], dict[str, int]]) -> None:
+        """Have ``statistics`` ask the server that runs this bridge. For servers."""
+        self._server_statistics = server_statistics
+
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        """Serve a request under any WSGI server: rung 0 of the ladder, backwards."""
+        if self._is_routed_websocket(environ):
+            content = b"WebSockets are not served here: run this site with gunicorn_asgi.Worker\n"
+            # RFC 9110 section 15.5.22: 426 has an Upgrade field.
+            headers = [("Content-Type", "text/plain"), ("Content-Length", str(len(content))),
+                       ("Upgrade", "websocket")]  # fmt: skip
+            start_response("426 Upgrade Required", headers)
+            return [content]
+        return self.app(environ, start_response)
+
+    def _is_routed_websocket(self, environ: dict[str, Any]) -> bool:
+        """Whether this is a handshake for a URL that the routing would serve.
+
+        Other handshakes are the site's own affair (flask-sock under a threaded server).
+        """
+        if environ.get("HTTP_UPGRADE", "").lower() != "websocket":
+            return False
+        path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+        message = {"path": path.encode("latin-1").decode("utf-8", "replace")}
+        return self.router.accepts_websocket(message)

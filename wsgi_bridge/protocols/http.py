@@ -1,0 +1,265 @@
+"""An HTTP exchange: one request, one answer, as a sans-I/O state machine.
+
+It turns response messages (MESSAGES.md section 2) into the bytes of an HTTP/1.x response, and keeps
+the account of the request body's flow. It does not parse requests, and knows no socket.
+
+Rules kept here, from RFC 9110 and RFC 9112:
+
+- a response to HEAD, a 204 and a 304 have no content, whatever the consumer sent (9110 section 6.4.1)
+- a response has exactly one framing: Content-Length, chunked (HTTP/1.1 only) or the connection's
+  end (9112 section 6.3); the consumer's own Transfer-Encoding is never believed
+- no more content than Content-Length says is ever written, and a response that ends early ends the
+  connection, so that no client reads one response's bytes as another's
+- a field that could split a response is an error before any byte is out (9110 section 5.5)
+"""
+
+from __future__ import annotations
+
+import enum
+import http
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from wsgi_bridge.exceptions import BridgeError
+
+# Bytes of request body that a server may send before the reader asks for more (see messages.py).
+INITIAL_BODY_WINDOW = 65536
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+_BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
+# Hop-by-hop fields (RFC 9110 section 7.6.1) are the server's to write, never the consumer's.
+_HOP_BY_HOP = frozenset(
+    (b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade")
+)
+_OURS = _HOP_BY_HOP | {b"content-length", b"date", b"server"}
+_STATUS_LINES = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus
+}
+
+
+class ResponseError(BridgeError):
+    """A consumer's response message that cannot be sent as HTTP."""
+
+
+class State(enum.Enum):
+    """Where the response is."""
+
+    WAITING = enum.auto()  # no response message yet
+    STREAMING = enum.auto()  # the head is out, content follows
+    DONE = enum.auto()  # the response is complete
+    BROKEN = enum.auto()  # it ended early: the connection must be closed
+
+
+class Framing(enum.Enum):
+    """How the response says where it ends."""
+
+    NONE = enum.auto()  # HEAD, 204, 304
+    LENGTH = enum.auto()
+    CHUNKED = enum.auto()
+    CLOSE = enum.auto()
+
+
+class HttpExchange:
+    """One request and its answer. Owned by the HTTP connection that read the request.
+
+    ``keep_alive`` says, once the state is DONE, whether the connection can carry another request.
+    ``content_sent`` counts content bytes, without framing.
+    """
+
+    __slots__ = ("content_sent", "framing", "is_head", "is_http10", "keep_alive", "remaining",
+                 "state", "status")  # fmt: skip
+
+    def __init__(self, is_head: bool, is_http10: bool, keep_alive: bool) -> None:
+        self.is_head = is_head
+        self.is_http10 = is_http10
+        self.keep_alive = keep_alive
+        self.state = State.WAITING
+        self.framing = Framing.NONE
+        self.remaining = 0
+        self.content_sent = 0
+        self.status = 0
+
+    def encode(self, message: Mapping[str, Any], preamble: bytes) -> bytes:
+        """Return the bytes that one response message puts on the wire.
+
+        ``preamble`` is the server's own fields (Server, Date), with CRLF after each. Raises
+        ResponseError for a message that cannot be sent; in state WAITING nothing has been written
+        then and another response may take its place.
+        """
+        if self.state is State.STREAMING:
+            return self._encode_content(message)
+        if self.state is not State.WAITING:
+            return b""
+        if message.get("closed"):
+            self.break_off()
+            return b""
+        return self._encode_response(message, preamble)
+
+    def break_off(self) -> None:
+        """End the response where it is: the connection cannot be used again."""
+        self.state = State.BROKEN
+        self.keep_alive = False
+
+    # The head
+
+    def _encode_response(self, message: Mapping[str, Any], preamble: bytes) -> bytes:
+        status = message.get("status")
+        if type(status) is not int or not 200 <= status <= 999:
+            raise ResponseError(f"status is an int from 200 to 999, not {status!r}")
+        parts = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status, preamble]
+        length, has_server_fields = self._encode_fields(message.get("headers", ()), parts)
+        if has_server_fields:
+            parts[1] = has_server_fields.complete(preamble)
+        content = message.get("content", b"")
+        has_more = bool(message.get("more_content"))
+        self._choose_framing(status, length, None if has_more else len(content), parts)
+        if not self.keep_alive:
+            parts.append(b"Connection: close\r\n\r\n")
+        elif self.is_http10:
+            parts.append(b"Connection: keep-alive\r\n\r\n")
+        else:
+            parts.append(b"\r\n")
+        self.status = status
+        self.state = State.STREAMING
+        self._encode_chunk(content, has_more, parts)
+        return b"".join(parts)
+
+    def _encode_fields(
+        self, headers: Iterable[tuple[bytes, bytes]], parts: list[bytes]
+    ) -> tuple[int | None, _ServerFields | None]:
+        length: int | None = None
+        ours: _ServerFields | None = None
+        for name, value in headers:
+            lower = name.lower()
+            if lower in _OURS:
+                if lower == b"content-length":
+                    length = _parse_length(value, length)
+                    continue
+                if lower in _HOP_BY_HOP:
+                    if lower == b"connection" and b"close" in value.lower():
+                        self.keep_alive = False
+                    continue
+                ours = ours or _ServerFields()
+                ours.found.add(lower)
+            if _BAD_VALUE(value) or not _TOKEN(name):
+                raise ResponseError(f"header field {name!r} has a byte that is not allowed")
+            parts.append(b"%b: %b\r\n" % (name, value))
+        return length, ours
+
+    def _choose_framing(
+        self, status: int, length: int | None, known: int | None, parts: list[bytes]
+    ) -> None:
+        """Choose the framing; ``known`` is the content's size when this message is the whole."""
+        if status == 204 or status == 304 or self.is_head:
+            self.framing = Framing.NONE
+            if length is not None and status != 204:
+                parts.append(b"Content-Length: %d\r\n" % length)
+        elif length is not None or known is not None:
+            self.framing = Framing.LENGTH
+            self.remaining = known if length is None else length  # type: ignore[assignment]
+            parts.append(b"Content-Length: %d\r\n" % self.remaining)
+        elif self.is_http10:
+            self.framing = Framing.CLOSE
+            self.keep_alive = False
+        else:
+            self.framing = Framing.CHUNKED
+            parts.append(b"Transfer-Encoding: chunked\r\n")
+
+    # The content
+
+    def _encode_content(self, message: Mapping[str, Any]) -> bytes:
+        # A second head: the consumer failed after its first one. It must not pass for content.
+        if "status" in message or message.get("closed"):
+            self.break_off()
+            return b""
+        parts: list[bytes] = []
+        self._encode_chunk(message.get("content", b""), bool(message.get("more_content")), parts)
+        return b"".join(parts)
+
+    def _encode_chunk(self, content: bytes, has_more: bool, parts: list[bytes]) -> None:
+        if self.framing is Framing.LENGTH:
+            if len(content) > self.remaining:
+                content = content[: self.remaining]
+            self.remaining -= len(content)
+            parts.append(content)
+        elif self.framing is Framing.CHUNKED:
+            if content:
+                parts += (b"%x\r\n" % len(content), content, b"\r\n")
+            if not has_more:
+                parts.append(b"0\r\n\r\n")
+        elif self.framing is Framing.CLOSE:
+            parts.append(content)
+        if self.framing is not Framing.NONE:
+            self.content_sent += len(content)
+        if not has_more:
+            self._finish()
+
+    def _finish(self) -> None:
+        # RFC 9112 section 6.3: content shorter than its Content-Length is incomplete, and only the
+        # connection's end can say so.
+        if self.framing is Framing.LENGTH and self.remaining:
+            self.break_off()
+        else:
+            self.state = State.DONE
+
+
+class _ServerFields:
+    """Server and Date fields that the consumer wrote itself: ours are left out then."""
+
+    __slots__ = ("found",)
+
+    def __init__(self) -> None:
+        self.found: set[bytes] = set()
+
+    def complete(self, preamble: bytes) -> bytes:
+        """Return the server's fields without those that the consumer gave."""
+        lines = preamble.splitlines(keepends=True)
+        return b"".join(line for line in lines if line.split(b":")[0].lower() not in self.found)
+
+
+class BodyFlow:
+    """The account of one request body that goes out in chunks.
+
+    The reader says how many bytes it is ready to take in all (``body_window``); the server stops
+    reading the socket when it has taken as many. ``expects_continue``: RFC 9110 section 10.1.1,
+    100 (Continue) is sent when the reader asks first, and only then.
+    """
+
+    __slots__ = ("expects_continue", "taken", "window")
+
+    def __init__(self, expects_continue: bool) -> None:
+        self.expects_continue = expects_continue
+        self.taken = 0
+        self.window = 0 if expects_continue else INITIAL_BODY_WINDOW
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the reader is ready for more."""
+        return self.taken < self.window
+
+    def open(self, window: int) -> bytes:
+        """Widen the window to ``window`` bytes in all; return what must be written first."""
+        self.window = max(self.window, window)
+        if self.expects_continue and self.taken < self.window:
+            self.expects_continue = False
+            return CONTINUE if not self.taken else b""
+        return b""
+
+
+def error_response(
+    status: int, reason: str = "", headers: Iterable[tuple[bytes, bytes]] = ()
+) -> dict[str, Any]:
+    """Return a plain-text response message for a status that the server itself answers."""
+    phrase = http.HTTPStatus(status).phrase
+    content = f"{status} {phrase}\n{reason}\n" if reason else f"{status} {phrase}\n"
+    fields = [[b"Content-Type", b"text/plain; charset=utf-8"], *(list(pair) for pair in headers)]
+    return {"status": status, "headers": fields, "content": content.encode()}
+
+
+def _parse_length(value: bytes, earlier: int | None) -> int:
+    if not value.isdigit() or (earlier is not None and earlier != int(value)):
+        raise ResponseError(f"Content-Length is {value!r}, not one number")
+    return int(value)

@@ -1,0 +1,406 @@
+"""A WebSocket connection as a sans-I/O state machine: frames in, events out; answers in, frames out.
+
+Framing is the ``websockets`` library's (its sans-I/O ``Protocol``); this module adds what the contract
+asks for: the table of answers and the order and flow of MESSAGES.md section 3. It knows no socket,
+layer or clock. Its owner (``server/websocket.py``) feeds it and writes what it has to send.
+
+A connection holds back the next ``websocket.receive`` until the earlier ones are acknowledged
+(``window`` of them may be unacknowledged); what arrives meanwhile waits in ``inbox``, and
+``is_reading`` says when the socket should not be read.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from websockets.extensions import Extension
+from websockets.extensions.permessage_deflate import PerMessageDeflate
+from websockets.frames import EXTERNAL_CLOSE_CODES, Frame, Opcode
+from websockets.protocol import SERVER, Protocol
+from websockets.protocol import State as ProtocolState
+
+from wsgi_bridge.protocols.handshake import Handshake, encode_accept
+from wsgi_bridge.protocols.http import HttpExchange, ResponseError, error_response
+
+NORMAL_CLOSURE = 1000
+NO_STATUS = 1005
+ABNORMAL_CLOSURE = 1006
+INVALID_DATA = 1007
+INTERNAL_ERROR = 1011
+SERVICE_RESTART = 1012
+TRY_AGAIN_LATER = 1013
+
+# RFC 6455 section 5.5: a control frame's payload is at most 125 bytes, two of which are the code.
+_MAX_REASON = 123
+
+class _Silence:
+    """The logger given to the library, which would log every connection: that is the owner's to do."""
+
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - the name logging gave it
+        return False
+
+    def info(self, *args: object, **kwargs: object) -> None:
+        """Drop it."""
+
+    error = debug = info
+
+
+_SILENCE: Any = _Silence()
+
+
+class State(enum.Enum):
+    """Where the connection is (RFC 6455 sections 4 and 7)."""
+
+    CONNECTING = enum.auto()  # the handshake is held until a consumer answers
+    OPEN = enum.auto()
+    CLOSING = enum.auto()  # a close frame was sent or received
+    CLOSED = enum.auto()  # nothing more to send or to receive but what waits in the inbox
+
+
+class WebSocketConnection:
+    """One WebSocket connection. Owned by ``server.websocket.WebSocketOwner``.
+
+    After any call, the owner writes ``data_to_send()`` and, when ``is_finished``, closes the socket.
+    """
+
+    __slots__ = ("_fragments", "_handshake", "_is_text", "_outgoing", "_protocol", "_unread",
+                 "acked", "close_code", "close_reason", "compress_threshold", "ignored", "inbox",
+                 "max_size", "order", "state", "status", "window")  # fmt: skip
+
+    def __init__(self, handshake: Handshake, max_size: int, compress_threshold: int) -> None:
+        self.state = State.CONNECTING
+        self.status = 0  # of the handshake's answer, for the access log
+        self.max_size = max_size
+        self.compress_threshold = compress_threshold
+        self.order = 0
+        self.acked = 0
+        self.window = 1
+        self.inbox: deque[str | bytes] | None = None
+        self.ignored = 0  # answers that the contract says to ignore, counted
+        self.close_code = ABNORMAL_CLOSURE
+        self.close_reason = ""
+        self._handshake: Handshake | None = handshake
+        self._protocol: Protocol | None = None
+        self._fragments: list[bytes] | None = None
+        self._is_text = False
+        self._unread = b""
+        self._outgoing: list[bytes] = []
+
+    # Towards the consumer
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether the socket should be read: nothing waits for a consumer."""
+        return not self.inbox and not (self.state is State.CONNECTING and self._unread)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the TCP connection is to be closed once the data is sent."""
+        return self.state is State.CLOSED
+
+    @property
+    def deflate_bits(self) -> int:
+        """The window bits that frames to this peer are compressed with; 0 when they are not."""
+        extensions = self._protocol.extensions if self._protocol is not None else ()
+        first = extensions[0] if extensions else None
+        return first.local_max_window_bits if isinstance(first, PerMessageDeflate) else 0
+
+    def next_message(self) -> str | bytes | None:
+        """Return the next text or bytes for a consumer, if the window allows one.
+
+        The caller sends it as a ``websocket.receive`` with ``order``, which this has advanced.
+        """
+        if not self.inbox or self.order - self.acked >= self.window:
+            return None
+        self.order += 1
+        return self.inbox.popleft()
+
+    def unsend(self, content: str | bytes) -> None:
+        """Take back what ``next_message`` gave: the layer was full."""
+        self.order -= 1
+        if self.inbox is None:
+            self.inbox = deque()
+        self.inbox.appendleft(content)
+
+    def acknowledge(self, order: int) -> None:
+        """Note that the worker is done with every event up to ``order``."""
+        if self.acked < order <= self.order:
+            self.acked = order
+
+    # Answers of a consumer: the table of MESSAGES.md section 3, a return per row
+
+    def answer(self, message: Mapping[str, Any], preamble: bytes) -> None:
+        """Do what an answer says. Raises ResponseError when it cannot be sent; nothing is changed then."""
+        text, data = message.get("text"), message.get("bytes")
+        if text is not None and data is not None:
+            self.ignored += 1
+            return
+        if self.state is State.CONNECTING and not self._answer_handshake(message, preamble):
+            return
+        if self.state is not State.OPEN:
+            return
+        if text is not None or data is not None:
+            self._send_data(text, data)
+        close = message.get("close")
+        if close is not None and close is not False:
+            code = NORMAL_CLOSURE if close is True else close
+            self.close(code, message.get("reason") or "")
+
+    def _answer_handshake(self, message: Mapping[str, Any], preamble: bytes) -> bool:
+        """Answer the handshake; return whether it was accepted."""
+        accept = message.get("accept")
+        has_data = message.get("text") is not None or message.get("bytes") is not None
+        if accept is False or (not accept and not has_data and message.get("close")):
+            self.refuse(message, preamble)
+            return False
+        if not accept and not has_data:
+            return False
+        self._accept(message, preamble)
+        return True
+
+    def _accept(self, message: Mapping[str, Any], preamble: bytes) -> None:
+        handshake = self._handshake
+        assert handshake is not None
+        headers = message.get("headers") or ()
+        self._outgoing.append(
+            encode_accept(handshake, message.get("subprotocol"), headers, preamble)
+        )
+        self.status = 101
+        self.open(handshake.extensions)
+        unread, self._unread = self._unread, b""
+        if unread:
+            self.receive_data(unread)
+
+    def open(self, extensions: Sequence[Extension]) -> None:
+        """Go on as an open connection with these extensions."""
+        self._protocol = Protocol(SERVER, max_size=self.max_size, logger=_SILENCE)
+        self._protocol.extensions = list(extensions)
+        self._handshake = None
+        self.state = State.OPEN
+
+    def refuse(self, message: Mapping[str, Any], preamble: bytes) -> None:
+        """Answer the held handshake with an HTTP response: 403, or the message's own status."""
+        if self.state is not State.CONNECTING:
+            return
+        response = error_response(403)
+        if message.get("status") is not None:
+            response = {key: message[key] for key in ("status", "headers", "content") if key in message}
+        exchange = HttpExchange(is_head=False, is_http10=False, keep_alive=False)
+        self._outgoing.append(exchange.encode(response, preamble))
+        self.status = exchange.status
+        self._handshake = None
+        self.state = State.CLOSED
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Send a close frame, if the connection is open. A code that RFC 6455 forbids becomes 1011."""
+        if self.state is not State.OPEN:
+            return
+        assert self._protocol is not None
+        if not is_close_code(code):
+            self.ignored += 1
+            code, reason = INTERNAL_ERROR, ""
+        self._protocol.send_close(code, cut_reason(reason))
+        self.close_code, self.close_reason = code, reason
+        self.state = State.CLOSING
+
+    def _send_data(self, text: str | None, data: bytes | None) -> None:
+        assert self._protocol is not None
+        if text is not None:
+            try:
+                payload = text.encode()
+            except UnicodeEncodeError as exc:  # a lone surrogate has no UTF-8 (RFC 3629)
+                raise ResponseError(f"text is not Unicode: {exc.reason}") from exc
+            opcode = Opcode.TEXT
+        else:
+            assert data is not None
+            payload, opcode = data, Opcode.BINARY
+        is_long = len(payload) >= self.compress_threshold
+        frame = Frame(opcode, payload)
+        extensions = self._protocol.extensions if is_long else ()
+        self._outgoing.append(frame.serialize(mask=False, extensions=extensions))
+
+    # From and to the network
+
+    def receive_data(self, data: bytes) -> None:
+        """Take bytes from the network. Raises nothing: a peer's error closes with its code."""
+        if self.state is State.CONNECTING:
+            self._unread += data
+            return
+        protocol = self._protocol
+        if protocol is None:
+            return
+        if self._unread:
+            data = self._unread + data
+        end = find_frames_end(data, self.max_size)
+        self._unread = data[end:]
+        if end:
+            protocol.receive_data(data if end == len(data) else data[:end])
+            self._take_events(protocol)
+
+    def receive_eof(self) -> None:
+        """Take the end of the stream: RFC 6455 section 7.1.5, code 1006 unless one was agreed on."""
+        if self._protocol is not None and self.state is not State.CLOSED:
+            self._protocol.receive_eof()
+            self._protocol.data_to_send()
+            if self._protocol.close_rcvd is None:
+                self.close_code, self.close_reason = ABNORMAL_CLOSURE, ""
+        self.state = State.CLOSED
+
+    def ping(self, payload: bytes = b"") -> None:
+        """Send a ping frame, if the connection is open."""
+        if self.state is State.OPEN and self._protocol is not None:
+            self._protocol.send_ping(payload)
+
+    def data_to_send(self) -> bytes:
+        """Return what is to be written now, and forget it."""
+        protocol = self._protocol
+        if protocol is not None and protocol.writes:
+            self._outgoing += [data for data in protocol.data_to_send() if data]
+        outgoing = self._outgoing
+        if not outgoing:
+            return b""
+        self._outgoing = []
+        return outgoing[0] if len(outgoing) == 1 else b"".join(outgoing)
+
+    def dump_state(self) -> dict[str, Any] | None:
+        """Return what another process needs to go on, or None when it cannot now.
+
+        It cannot in the middle of a fragmented message (the decompressor's state stays here), while
+        an event is unacknowledged, and unless the connection is open.
+        """
+        idle = self._fragments is None and self.acked == self.order
+        if self.state is not State.OPEN or self._protocol is None or not idle:
+            return None
+        first = self._protocol.extensions[0] if self._protocol.extensions else None
+        bits = None
+        if isinstance(first, PerMessageDeflate):
+            bits = [first.remote_max_window_bits, first.local_max_window_bits]
+        return {"order": self.order, "unread": self._unread, "inbox": list(self.inbox or ()), "deflate": bits}
+
+    def _take_events(self, protocol: Protocol) -> None:
+        for frame in protocol.events_received():
+            receive = _FRAME_RULES.get(frame.opcode)  # type: ignore[union-attr]
+            if receive is not None and self.state is not State.CLOSED:
+                receive(self, frame)
+        if protocol.state is not ProtocolState.OPEN and self.state is not State.CLOSED:
+            self._take_close(protocol)
+
+    def _take_data(self, frame: Frame) -> None:
+        """RFC 6455 section 5.4: a message is its fragments, joined."""
+        if self.state is not State.OPEN:
+            return
+        if frame.opcode is not Opcode.CONT:
+            self._is_text = frame.opcode is Opcode.TEXT
+            if frame.fin:
+                self._take_message(bytes(frame.data))
+            else:
+                self._fragments = [bytes(frame.data)]
+            return
+        assert self._fragments is not None  # the library refuses a stray continuation
+        self._fragments.append(bytes(frame.data))
+        if frame.fin:
+            fragments, self._fragments = self._fragments, None
+            self._take_message(b"".join(fragments))
+
+    def _take_message(self, payload: bytes) -> None:
+        content: str | bytes = payload
+        if self._is_text:
+            try:
+                content = payload.decode()
+            except UnicodeDecodeError as exc:  # section 8.1: fail the connection
+                assert self._protocol is not None
+                self._protocol.fail(INVALID_DATA, f"{exc.reason} at position {exc.start}")
+                return
+        if self.inbox is None:
+            self.inbox = deque()
+        self.inbox.append(content)
+
+    def _take_close(self, protocol: Protocol) -> None:
+        """Note the code: the peer's, or ours when the peer's bytes made us fail the connection."""
+        close = protocol.close_rcvd if protocol.parser_exc is None else None
+        close = close or protocol.close_sent
+        if close is not None:
+            self.close_code, self.close_reason = int(close.code), close.reason
+        self.state = State.CLOSED if protocol.eof_sent else State.CLOSING
+
+
+_FRAME_RULES: dict[Opcode, Callable[[WebSocketConnection, Frame], None]] = {
+    Opcode.TEXT: WebSocketConnection._take_data,
+    Opcode.BINARY: WebSocketConnection._take_data,
+    Opcode.CONT: WebSocketConnection._take_data,
+}
+
+
+def find_frames_end(data: bytes, max_size: int) -> int:
+    """Return the offset behind the last whole frame in ``data``.
+
+    Only whole frames are fed to the library, so that the bytes of a partial one can be carried to
+    another process. A frame longer than ``max_size`` counts as whole: the library refuses it by its
+    head (1009).
+    """
+    end, size = 0, len(data)
+    while end + 2 <= size:
+        length = data[end + 1] & 0x7F
+        masked = 4 if data[end + 1] & 0x80 else 0
+        head = 2
+        if length == 126:
+            head, length = 4, int.from_bytes(data[end + 2 : end + 4], "big")
+        elif length == 127:
+            head, length = 10, int.from_bytes(data[end + 2 : end + 10], "big")
+        if end + head > size:
+            break
+        if length > max_size or not masked:
+            return size
+        if end + head + masked + length > size:
+            break
+        end += head + masked + length
+    return end
+
+
+def is_close_code(code: object) -> bool:
+    """Whether an endpoint may send this close code (RFC 6455 section 7.4)."""
+    return type(code) is int and (code in EXTERNAL_CLOSE_CODES or 3000 <= code < 5000)
+
+
+def cut_reason(reason: str) -> str:
+    """Return the reason cut to what a close frame holds, at a character's edge."""
+    raw = reason.encode("utf-8", "replace")
+    return raw.decode() if len(raw) <= _MAX_REASON else raw[:_MAX_REASON].decode("utf-8", "ignore")
+
+
+class Broadcast:
+    """One group message for many sockets: encoded once, compressed once for each window size."""
+
+    __slots__ = ("_frames", "is_plain", "message")
+
+    def __init__(self, message: Mapping[str, Any]) -> None:
+        self.message = message
+        self._frames: dict[int, bytes] = {}
+        text, data = message.get("text"), message.get("bytes")
+        # Anything but one piece of data, an accept beside it included, takes the general way.
+        self.is_plain = (text is None) != (data is None) and not message.get("close")
+
+    def encode(self, deflate_bits: int, threshold: int) -> bytes:
+        """Return the frame for peers with these window bits (0: not compressed).
+
+        Raises ResponseError for text that has no UTF-8.
+        """
+        frame = self._frames.get(deflate_bits)
+        if frame is None:
+            frame = self._frames[deflate_bits] = self._encode(deflate_bits, threshold)
+        return frame
+
+    def _encode(self, deflate_bits: int, threshold: int) -> bytes:
+        text = self.message.get("text")
+        try:
+            payload = self.message["bytes"] if text is None else text.encode()
+        except UnicodeEncodeError as exc:
+            raise ResponseError(f"text is not Unicode: {exc.reason}") from exc
+        extensions = []
+        if deflate_bits and len(payload) >= threshold:
+            extensions = [PerMessageDeflate(True, True, 15, deflate_bits, {"memLevel": 5})]
+        opcode = Opcode.BINARY if text is None else Opcode.TEXT
+        return Frame(opcode, payload).serialize(mask=False, extensions=extensions)

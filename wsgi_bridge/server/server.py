@@ -1,0 +1,208 @@
+"""ProtocolServer: what the connections of one process share.
+
+The registry of connections by reply channel, the dispatch of replies and group messages to them, the
+clock's sweeps, the counters. It owns no connection: each has an owner of its own that registers here.
+Everything runs in the hub and nothing blocks.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import formatdate
+from typing import Any, Protocol
+
+from gevent import get_hub
+
+from wsgi_bridge.layers.base import BaseLayer
+from wsgi_bridge.protocols.websocket import SERVICE_RESTART, Broadcast
+from wsgi_bridge.server.deadlines import DeadlineQueue
+from wsgi_bridge.server.linger import LINGER_TIMEOUT, Lingerer
+from wsgi_bridge.server.outbound import Socket
+from wsgi_bridge.server.wakeup import Wakeup
+from wsgi_bridge.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+# Replies taken from the layer in one operation.
+DISPATCH_BATCH = 256
+# Seconds between two sweeps of the deadlines: how late one may be noticed.
+TICK = 0.25
+# Seconds before a message that found its channel full is tried again.
+RETRY_DELAY = 0.02
+
+
+class Connection(Protocol):
+    """What is registered under a reply channel."""
+
+    def deliver(self, message: dict[str, Any]) -> None:
+        """Take one message from the reply channel."""
+
+    def deliver_broadcast(self, broadcast: Broadcast) -> None:
+        """Take one group message, shared with other connections."""
+
+    def stop(self, code: int) -> None:
+        """The server stops: finish soon."""
+
+
+@dataclass
+class Counters:
+    """What this process's server did, for statistics. Plain ints: only the hub writes them."""
+
+    connections: int = 0
+    websockets: int = 0
+    requests_count: int = 0
+    websocket_connects_count: int = 0
+    websocket_messages_count: int = 0
+    websocket_sent_count: int = 0
+    refused_full_count: int = 0
+    slow_client_lost_count: int = 0
+    unacknowledged_count: int = 0
+    invalid_answers_count: int = 0
+
+
+class ProtocolServer:
+    """The server half of one process.
+
+    ``name`` begins its reply channels (``gunicorn.response.…``). ``access_log`` is called with
+    (request, status, headers, content bytes, seconds) for each finished request and socket, or is None.
+    """
+
+    def __init__(
+        self,
+        layer: BaseLayer,
+        settings: Settings,
+        *,
+        name: str = "gunicorn",
+        software: str = "wsgi-bridge",
+        access_log: Callable[..., None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.layer = layer
+        self.settings = settings
+        self.access_log = access_log
+        self.clock = clock
+        self.loop = get_hub().loop
+        self.counters = Counters()
+        self.connections: dict[str, Connection] = {}
+        self.reply_prefix = f"{name}.response.{secrets.token_hex(6)}!"
+        self.is_stopping = False
+        self.preamble = b""
+        self._software = software.encode()
+        self._sequence = itertools.count(1)
+        self._retries: list[Callable[[], None]] = []
+        self._retry_timer: Any = None
+        self._tick_timer: Any = None
+        self._listener: Any = None
+        self._dispatch_soon = Wakeup(self.dispatch)
+        self.queues: list[DeadlineQueue[Any]] = []
+        self._lingering: DeadlineQueue[Lingerer] = self.new_deadlines(
+            LINGER_TIMEOUT, Lingerer.close
+        )
+        self._refresh_preamble()
+
+    # Life
+
+    def start(self) -> None:
+        """Begin to take replies from the layer, and to sweep deadlines."""
+        self._listener = self.layer.listen([self.reply_prefix], self._dispatch_soon)
+        self._tick_timer = self.loop.timer(TICK, TICK)
+        self._tick_timer.start(self._tick)
+
+    def stop(self, code: int = SERVICE_RESTART) -> None:
+        """Ask every connection to finish: requests are answered, sockets closed with ``code``."""
+        self.is_stopping = True
+        for connection in list(self.connections.values()):
+            connection.stop(code)
+
+    def close(self) -> None:
+        """Stop everything at once."""
+        if self._listener is not None:
+            self._listener.close()
+        for timer in (self._tick_timer, self._retry_timer):
+            if timer is not None:
+                timer.stop()
+                timer.close()
+
+    # What connections use
+
+    def register(self, connection: Connection) -> str:
+        """Return a new reply channel that leads to ``connection``, until ``unregister``."""
+        name = f"{self.reply_prefix}{next(self._sequence):x}"
+        self.connections[name] = connection
+        return name
+
+    def unregister(self, reply_channel: str) -> None:
+        """Forget a reply channel: what still comes for it is dropped."""
+        self.connections.pop(reply_channel, None)
+
+    def new_deadlines(self, delay: float, on_due: Callable[[Any], None]) -> DeadlineQueue[Any]:
+        """Return a queue of deadlines that this server sweeps."""
+        queue: DeadlineQueue[Any] = DeadlineQueue(delay, on_due, self.clock)
+        self.queues.append(queue)
+        return queue
+
+    def linger(self, sock: Socket, watcher: Any) -> None:
+        """Close ``sock`` once the peer has (or LINGER_TIMEOUT); see linger.py."""
+        Lingerer(sock, watcher, self._lingering)
+
+    def retry(self, function: Callable[[], None]) -> None:
+        """Call ``function`` once, a little later: its channel was full."""
+        self._retries.append(function)
+        if self._retry_timer is None:
+            self._retry_timer = self.loop.timer(RETRY_DELAY)
+        if len(self._retries) == 1:
+            self._retry_timer.start(self._run_retries)
+
+    # Replies
+
+    def dispatch(self) -> None:
+        """Hand every waiting reply to its connection."""
+        connections = self.connections
+        batch = self.layer.receive_many([self.reply_prefix], DISPATCH_BATCH, compact=True)
+        for channel, message in batch:
+            if type(channel) is tuple:
+                self._broadcast(channel, message)
+                continue
+            connection = connections.get(channel)  # type: ignore[arg-type]
+            if connection is not None:
+                try:
+                    connection.deliver(message)
+                except Exception:
+                    logger.exception("reply on %s could not be delivered", channel)
+        if len(batch) == DISPATCH_BATCH:
+            self._dispatch_soon()  # reads and writes of sockets get their turn in between
+
+    def _broadcast(self, members: tuple[str, ...], message: dict[str, Any]) -> None:
+        broadcast = Broadcast(message)
+        connections = self.connections
+        for name in members:
+            connection = connections.get(name)
+            if connection is not None:
+                try:
+                    connection.deliver_broadcast(broadcast)
+                except Exception:
+                    logger.exception("group message for %s could not be delivered", name)
+
+    # The clock
+
+    def _tick(self) -> None:
+        self._refresh_preamble()
+        for queue in self.queues:
+            try:
+                queue.sweep()
+            except Exception:
+                logger.exception("a deadline's action failed")
+
+    def _refresh_preamble(self) -> None:
+        date = formatdate(usegmt=True).encode()
+        self.preamble = b"Server: %b\r\nDate: %b\r\n" % (self._software, date)
+
+    def _run_retries(self) -> None:
+        retries, self._retries = self._retries, []
+        for function in retries:
+            function()

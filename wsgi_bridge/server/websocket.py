@@ -1,0 +1,334 @@
+"""A WebSocket connection on a descriptor: the adapter between socket, state machine and layer.
+
+One loop: read, feed the machine, send what it says, process. The connection is a descriptor and a
+small state, so it can be released by one process and adopted by another.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from wsgi_bridge.exceptions import ChannelFull, ChannelLayerUnavailable, MessageTooLarge
+from wsgi_bridge.protocols.handshake import Handshake
+from wsgi_bridge.protocols.http import ResponseError, error_response
+from wsgi_bridge.protocols.websocket import (
+    ABNORMAL_CLOSURE,
+    INTERNAL_ERROR,
+    TRY_AGAIN_LATER,
+    Broadcast,
+    State,
+    WebSocketConnection,
+)
+from wsgi_bridge.server.outbound import Outbound, Socket
+
+if TYPE_CHECKING:
+    from wsgi_bridge.server.sockets import WebSockets
+
+logger = logging.getLogger(__name__)
+
+READ_SIZE = 65536
+# The policy `block` holds messages back up to this many write buffers, then closes.
+BLOCK_FACTOR = 4
+
+
+class WebSocketOwner:
+    """The owner of one WebSocket: its socket, its state machine and its place in the registry.
+
+    Made by an HTTP connection that read an opening handshake, or by ``WebSockets.adopt``. Everyone
+    else posts to its reply channel. All methods run in the hub.
+    """
+
+    __slots__ = ("__weakref__", "_is_disconnected", "_is_reading", "machine", "out", "path",
+                 "reply_channel", "request", "sock", "sockets", "started", "watcher")  # fmt: skip
+
+    def __init__(
+        self,
+        sockets: WebSockets,
+        sock: Socket,
+        watcher: Any,
+        machine: WebSocketConnection,
+        path: str,
+        request: Any = None,
+    ) -> None:
+        """Take over ``sock`` and its (stopped) read watcher.
+
+        ``request`` is what the access log wants to know of it, kept only if there is one.
+        """
+        self.sockets = sockets
+        self.sock = sock
+        self.watcher = watcher
+        self.machine = machine
+        self.path = path
+        self.request = request
+        self.reply_channel = ""
+        self.started = sockets.server.clock()
+        self.out = Outbound(sockets.server.loop, sock, self._on_progress, self._on_lost)
+        self._is_reading = True
+        self._is_disconnected = False
+        watcher.start(self._on_readable)
+
+    # Replies: messages from the layer
+
+    def deliver(self, message: dict[str, Any]) -> None:
+        """Take one message from the reply channel."""
+        machine = self.machine
+        ack = message.get("ack")
+        try:
+            machine.answer(message, self.sockets.server.preamble)
+        except ResponseError as exc:
+            self._answer_invalid(exc)
+        if machine.state is not State.CONNECTING:
+            self.sockets.handshakes.discard(self)
+        if ack is not None:
+            machine.acknowledge(ack)
+            self.sockets.unacknowledged.discard(self)
+        self._check_write_buffer()
+        self._process()
+
+    def deliver_broadcast(self, broadcast: Broadcast) -> None:
+        """Take one group message: its frame is shared, the policy for slow clients is ours."""
+        machine = self.machine
+        if machine.state is not State.OPEN or not broadcast.is_plain:
+            self.deliver(broadcast.message)  # type: ignore[arg-type]
+            return
+        settings = self.sockets.server.settings
+        if self.out.size > settings.write_buffer and not self._has_room(settings.slow_client):
+            self.sockets.server.counters.slow_client_lost_count += 1
+            return
+        try:
+            frame = broadcast.encode(machine.deflate_bits, settings.compress_threshold)
+        except ResponseError as exc:
+            self._answer_invalid(exc)
+            return
+        self.sockets.server.counters.websocket_sent_count += 1
+        if not self.out.write(frame):
+            self._on_lost()
+
+    def _answer_invalid(self, exc: ResponseError) -> None:
+        """A consumer's answer cannot be sent: 500 in the handshake, 1011 when open (section 5)."""
+        logger.error("answer for %s cannot be sent: %s", self.path, exc)
+        self.sockets.server.counters.invalid_answers_count += 1
+        self.machine.refuse(error_response(500), self.sockets.server.preamble)
+        self.machine.close(INTERNAL_ERROR)
+        self._process()
+
+    def _has_room(self, policy: str) -> bool:
+        """Apply the policy for a client that does not read; whether the message may be kept."""
+        limit = self.sockets.server.settings.write_buffer
+        if policy == "drop":
+            return False
+        if policy == "block" and self.out.size <= BLOCK_FACTOR * limit:
+            return True
+        logger.warning("closing %s: the client does not read, %d bytes wait", self.path, self.out.size)
+        self.machine.close(TRY_AGAIN_LATER, "client too slow")
+        self._lose()
+        return False
+
+    def _check_write_buffer(self) -> None:
+        """A consumer's own answers are bounded too: it ran ahead of its client."""
+        limit = self.sockets.server.settings.write_buffer
+        if self.out.size > BLOCK_FACTOR * limit:
+            self._has_room("close")
+
+    # The socket
+
+    def _on_readable(self) -> None:
+        try:
+            data = self.sock.recv(READ_SIZE)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if data:
+            self.machine.receive_data(data)
+        else:
+            self._take_eof()
+        self._process()
+
+    def _take_eof(self) -> None:
+        self.machine.receive_eof()
+        self.out.close()
+        self._stop_reading()
+
+    def _process(self) -> None:
+        """Write what the machine has to say, send on what it has received, finish when it has."""
+        machine = self.machine
+        data = machine.data_to_send()
+        if data and not self.out.write(data):
+            self._take_eof()
+        if machine.inbox:
+            self._send_events()
+        if machine.state is State.OPEN:
+            if machine.is_reading is not self._is_reading:
+                self._stop_reading() if self._is_reading else self._start_reading()
+        elif machine.state is not State.CONNECTING:
+            self._finish()
+        elif not machine.is_reading and self._is_reading:
+            self._stop_reading()
+
+    def _start_reading(self) -> None:
+        if not self._is_disconnected and not self.out.is_lost:
+            self.watcher.start(self._on_readable)
+            self._is_reading = True
+
+    def _stop_reading(self) -> None:
+        self.watcher.stop()
+        self._is_reading = False
+
+    def _on_progress(self) -> None:
+        if self.machine.state is State.CLOSED:
+            self._finish()
+
+    def _on_lost(self) -> None:
+        self._take_eof()
+        self._process()
+
+    # Events: messages to the layer
+
+    def connect(self, message: dict[str, Any]) -> None:
+        """Register, and ask a consumer for an answer to the held handshake."""
+        server = self.sockets.server
+        self.reply_channel = message["reply_channel"] = server.register(self)
+        server.counters.websockets += 1
+        server.counters.websocket_connects_count += 1
+        self.sockets.handshakes.add(self)
+        if not self._send("websocket.connect", message):
+            server.counters.refused_full_count += 1
+            self.answer_status(503, [(b"Retry-After", b"1")])
+
+    def answer_status(self, status: int, headers: Any = ()) -> None:
+        """Refuse the held handshake with a status of the server's own."""
+        self.machine.refuse(error_response(status, headers=headers), self.sockets.server.preamble)
+        self._process()
+
+    def on_handshake_due(self) -> None:
+        """No consumer answered the handshake in time."""
+        self.answer_status(504)
+
+    def on_unacknowledged(self) -> None:
+        """No worker acknowledged an event within the layer's expiry: it is lost, go on."""
+        self.sockets.server.counters.unacknowledged_count += 1
+        logger.warning("an event of %s was not acknowledged: counted as lost", self.path)
+        self.machine.acknowledge(self.machine.order)
+        self._process()
+
+    def _send_events(self) -> None:
+        machine = self.machine
+        server = self.sockets.server
+        while (content := machine.next_message()) is not None:
+            key = "text" if type(content) is str else "bytes"
+            message = {"reply_channel": self.reply_channel, "path": self.path, key: content,
+                       "order": machine.order}  # fmt: skip
+            try:
+                server.layer.send("websocket.receive", message)
+            except (ChannelFull, ChannelLayerUnavailable):
+                # Never a dropped frame (section 5): the socket is not read, and this is tried again.
+                machine.unsend(content)
+                server.retry(self._process)
+                return
+            except MessageTooLarge:
+                machine.close(1009)
+                self._process()
+                return
+            server.counters.websocket_messages_count += 1
+            self.sockets.unacknowledged.add(self)
+
+    def _send(self, channel: str, message: dict[str, Any]) -> bool:
+        try:
+            self.sockets.server.layer.send(channel, message)
+        except (ChannelFull, ChannelLayerUnavailable, MessageTooLarge):
+            return False
+        return True
+
+    # The end
+
+    def stop(self, code: int) -> None:
+        """The server stops: 1012 to an open socket, 503 to a held handshake."""
+        if self.machine.state is State.CONNECTING:
+            self.answer_status(503, [(b"Retry-After", b"1")])
+        else:
+            self.machine.close(code)
+            self._process()
+
+    def on_close_due(self) -> None:
+        """The peer did not answer our close frame in time."""
+        self._lose()
+
+    def _lose(self) -> None:
+        """Close the socket without waiting for the peer."""
+        data = self.machine.data_to_send()
+        if data and not self.out.size:
+            self.out.write(data)
+        self._take_eof()
+        self._process()
+
+    def _finish(self) -> None:
+        """Close what is closing: the socket when its bytes are out, the connection when acknowledged."""
+        machine = self.machine
+        if machine.state is State.CLOSING:
+            self.sockets.closing.add_once(self)
+            return
+        if not self._is_disconnected and (self.out.is_lost or not self.out.size):
+            self._disconnect()
+        elif not self._is_disconnected:
+            self.sockets.closing.add_once(self)
+        if self._is_disconnected and not machine.inbox and machine.acked == machine.order:
+            self._depart()
+
+    def _disconnect(self) -> None:
+        """Give up the socket; events that wait for a consumer still go out, in order."""
+        self._is_disconnected = True
+        self.sockets.closing.discard(self)
+        self.sockets.handshakes.discard(self)
+        self._stop_reading()
+        if self.out.is_lost:
+            self.watcher.close()
+            self.sock.close()
+        else:
+            self.out.shutdown()
+            self.sockets.server.linger(self.sock, self.watcher)
+        self.out.close()
+        self.sockets.on_closed(self)
+
+    def _depart(self) -> None:
+        """Say that the socket has gone, once every earlier event is done with."""
+        server = self.sockets.server
+        if self.reply_channel not in server.connections:
+            return
+        machine = self.machine
+        if machine.status == 101:
+            message = {"reply_channel": self.reply_channel, "path": self.path, "order": machine.order + 1,
+                       "code": machine.close_code, "reason": machine.close_reason}  # fmt: skip
+            if not self._send("websocket.disconnect", message):
+                server.retry(self._depart)
+                return
+        server.unregister(self.reply_channel)
+        server.layer.forget_channel(self.reply_channel)
+
+    # Hand-over
+
+    def resume(self, unread: bytes) -> None:
+        """Go on where another process left off, with the bytes it had read but not understood."""
+        self.machine.receive_data(unread)
+        self._process()
+
+    def detach(self) -> Socket:
+        """Give the socket away, as it is; this connection is over and nobody is told."""
+        self._is_disconnected = True
+        self._stop_reading()
+        self.watcher.close()
+        self.out.close()
+        self.machine.state = State.CLOSED
+        self.machine.close_code = ABNORMAL_CLOSURE
+        self.sockets.handshakes.discard(self)
+        self.sockets.closing.discard(self)
+        self.sockets.unacknowledged.discard(self)
+        self.sockets.server.unregister(self.reply_channel)
+        return self.sock
+
+
+def new_machine(handshake: Handshake, sockets: WebSockets) -> WebSocketConnection:
+    """Return the state machine for a handshake, with the site's limits."""
+    settings = sockets.server.settings
+    return WebSocketConnection(handshake, settings.max_message_size, settings.compress_threshold)

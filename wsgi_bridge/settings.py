@@ -1,0 +1,158 @@
+"""The settings of a Bridge: one typed table, which is also the documentation's source.
+
+Each field has its default as a named constant above it, with unit, reason and precedent. A value
+comes from, in this order: the environment (``ASGI_`` and the name in capitals), the keyword
+argument of ``Bridge``, the default. This module reads ``os.environ`` only when asked to.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, get_args
+
+ENVIRONMENT_PREFIX = "ASGI_"
+
+SlowClientPolicy = Literal["drop", "close", "block"]
+
+# Seconds until the first response message. Browsers themselves give up at 300 s.
+HTTP_TIMEOUT = 300.0
+# Seconds for a consumer to answer the opening handshake. Daphne's websocket_connect_timeout is 20.
+HANDSHAKE_TIMEOUT = 20.0
+# Seconds for a peer to answer our close frame. The websockets library waits 10, nginx lingers 5.
+CLOSE_TIMEOUT = 5.0
+# Bytes of one WebSocket message, after decompression. The websockets library's max_size.
+MAX_MESSAGE_SIZE = 1024 * 1024
+# Bytes waiting for one client that does not read. uWSGI and nginx buffer less, Phoenix more.
+WRITE_BUFFER = 1024 * 1024
+# Bytes below which a message is sent uncompressed: deflating less costs more than it saves (as in
+# npm's ws, whose threshold is the same).
+COMPRESS_THRESHOLD = 1024
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a site may say about its server.
+
+    Times are float seconds, sizes int bytes. Raises ValueError from ``check_settings`` when a
+    value is out of range, naming the setting and what it takes.
+    """
+
+    http_timeout: float = field(
+        default=HTTP_TIMEOUT,
+        metadata={"doc": "Seconds until the first message of a response; then 504. 0: no limit."},
+    )
+    handshake_timeout: float = field(
+        default=HANDSHAKE_TIMEOUT,
+        metadata={"doc": "Seconds for a consumer to answer a WebSocket handshake; then 504."},
+    )
+    close_timeout: float = field(
+        default=CLOSE_TIMEOUT,
+        metadata={"doc": "Seconds that a peer has to answer a close frame."},
+    )
+    max_message_size: int = field(
+        default=MAX_MESSAGE_SIZE,
+        metadata={"doc": "Bytes of one incoming WebSocket message; past it 1009."},
+    )
+    write_buffer: int = field(
+        default=WRITE_BUFFER,
+        metadata={
+            "doc": "Bytes that may wait for a client that does not read. A streamed response is "
+            "held back there; a WebSocket follows `slow_client`."
+        },
+    )
+    slow_client: SlowClientPolicy = field(
+        default="close",
+        metadata={
+            "doc": "What becomes of a message for a WebSocket whose write buffer is full: "
+            "`drop` the message, `close` the socket with 1013, or `block` (hold the message back, "
+            "up to four times the buffer, then close)."
+        },
+    )
+    allowed_origins: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "doc": "Origins, beside the site's own, that may open WebSockets, such as "
+            "`https://app.example.com`; `*` allows all. Requests without an Origin are allowed: "
+            "they do not come from a browser's page."
+        },
+    )
+    compression: bool = field(
+        default=True,
+        metadata={"doc": "Offer permessage-deflate, without context takeover."},
+    )
+    compress_threshold: int = field(
+        default=COMPRESS_THRESHOLD,
+        metadata={"doc": "Bytes below which a WebSocket message is sent uncompressed."},
+    )
+    pool_size: int = field(
+        default=0,
+        metadata={
+            "doc": "Consumers that may run at once in one process. 0: as many as "
+            "`worker_connections`."
+        },
+    )
+
+
+def load_settings(
+    given: Mapping[str, Any], environ: Mapping[str, str] | None = None
+) -> Settings:
+    """Return the settings made of keyword arguments and the environment.
+
+    ``given`` maps names to values; ``environ`` is ``os.environ`` unless given. Raises TypeError
+    for an unknown name, ValueError for a bad value. Does not block.
+    """
+    environ = os.environ if environ is None else environ
+    known = {item.name: item for item in fields(Settings)}
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise TypeError(f"unknown setting {unknown[0]!r}; known are: {', '.join(sorted(known))}")
+    values = dict(given)
+    for name, item in known.items():
+        text = environ.get(ENVIRONMENT_PREFIX + name.upper())
+        if text is not None:
+            values[name] = _parse(name, text, item.default)
+    origins = values.get("allowed_origins", ())
+    values["allowed_origins"] = (origins,) if isinstance(origins, str) else tuple(origins)
+    settings = Settings(**values)
+    check_settings(settings)
+    return settings
+
+
+def check_settings(settings: Settings) -> None:
+    """Raise ValueError for a value out of range, TypeError for one of the wrong type."""
+    for item in fields(Settings):
+        value = getattr(settings, item.name)
+        if isinstance(item.default, bool):
+            _check(item.name, isinstance(value, bool), "True or False", value)
+        elif isinstance(item.default, int):
+            _check(item.name, type(value) is int and value >= 0, "an int of 0 or more", value)
+        elif isinstance(item.default, float):
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            _check(item.name, number and value >= 0, "seconds, 0 or more", value)
+    policies = get_args(SlowClientPolicy)
+    _check("slow_client", settings.slow_client in policies, " or ".join(policies), settings.slow_client)
+    for origin in settings.allowed_origins:
+        known = isinstance(origin, str) and (origin == "*" or "://" in origin)
+        _check("allowed_origins", known, "strings like 'https://example.com' or '*'", origin)
+
+
+def _check(name: str, is_right: bool, expected: str, value: object) -> None:
+    if not is_right:
+        raise ValueError(f"setting {name} takes {expected}, not {value!r}")
+
+
+def _parse(name: str, text: str, default: object) -> object:
+    variable = ENVIRONMENT_PREFIX + name.upper()
+    try:
+        if isinstance(default, bool):
+            return {"1": True, "true": True, "0": False, "false": False}[text.lower()]
+        if isinstance(default, (int, float)):
+            return type(default)(text)
+    except (KeyError, ValueError):
+        kind = type(default).__name__
+        raise ValueError(f"environment variable {variable} is {text!r}, not a {kind}") from None
+    if isinstance(default, tuple):
+        return tuple(item.strip() for item in text.split(",") if item.strip())
+    return text

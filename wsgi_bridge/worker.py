@@ -1,0 +1,251 @@
+"""The worker loop: takes messages from the layer, runs their consumers, survives whatever they do.
+
+It knows no server and no gevent: what runs a consumer (a pool of greenlets, later of threads) and
+what calls ``pump`` soon are given to it. Rules kept here:
+
+- a consumer may raise, exit, send to full channels or close twice: it is logged with the route's
+  name, the peer is answered (MESSAGES.md section 5), and the loop goes on
+- what a consumer sent goes out when it has ended, also when it failed; the acknowledgement of a
+  WebSocket event goes out after that, always, and exactly once (section 3)
+- messages are taken only as fast as there is room to run them: what cannot run waits in the layer,
+  where its capacity counts
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from wsgi_bridge.consumers import Message, Outbox
+from wsgi_bridge.exceptions import ChannelLayerError, DenyConnection
+from wsgi_bridge.routing import Match
+from wsgi_bridge.wsgi import collect_response, run_wsgi
+from wsgi_bridge.wsgi_environ import make_environ
+from wsgi_bridge.wsgi_input import open_input
+
+if TYPE_CHECKING:
+    from wsgi_bridge.bridge import Bridge
+    from wsgi_bridge.layers.base import BaseLayer
+
+logger = logging.getLogger(__name__)
+
+# Messages taken in one operation at most.
+BATCH = 64
+
+# Every channel that a protocol server sends to, routed or not: what nobody receives would fill up.
+PROTOCOL_CHANNELS = frozenset(
+    (
+        "http.request",
+        "http.disconnect",
+        "websocket.connect",
+        "websocket.receive",
+        "websocket.disconnect",
+    )
+)
+
+_SERVER_ERROR = {"status": 500, "headers": [[b"Content-Type", b"text/plain; charset=utf-8"]],
+                 "content": b"500 Internal Server Error\n"}  # fmt: skip
+_NOT_FOUND = {"status": 404, "headers": [[b"Content-Type", b"text/plain; charset=utf-8"]],
+              "content": b"404 Not Found\n"}  # fmt: skip
+
+
+class Pool(Protocol):
+    """What runs consumers."""
+
+    @property
+    def free(self) -> int:
+        """How many more can start now."""
+
+    def start(self, job: Callable[[Any, Any], None], first: Any, second: Any) -> None:
+        """Run ``job(first, second)``."""
+
+
+class HijackedSocket(Protocol):
+    """A socket that a WSGI app may take for itself (``environ["gunicorn.socket"]``)."""
+
+    is_taken: bool
+
+    def finish(self) -> None:
+        """The app is done with it."""
+
+
+class Worker:
+    """The worker loop of one process.
+
+    ``pump_soon`` is to be called whenever there may be something to take, and room to run it: it is
+    the layer's wake, and the pool's when it has room again. ``make_wakeup(function)`` returns a
+    callable that has ``function`` called soon. ``environ`` is added to the environ of every request;
+    ``socket_of`` gives the socket behind a reply channel, under ``socket_key`` in the environ, to an
+    app that hijacks.
+    """
+
+    def __init__(
+        self,
+        bridge: Bridge,
+        layer: BaseLayer,
+        make_wakeup: Callable[[Callable[[], None]], Callable[[], None]],
+        *,
+        software: str = "wsgi-bridge",
+        multithread: bool = True,
+        multiprocess: bool = False,
+        environ: dict[str, object] | None = None,
+        socket_of: Callable[[str], HijackedSocket | None] | None = None,
+        socket_key: str = "gunicorn.socket",
+    ) -> None:
+        self.bridge = bridge
+        self.layer = layer
+        self.router = bridge.router
+        self.channels = sorted(PROTOCOL_CHANNELS | self.router.channels)
+        self.pump_soon = make_wakeup(self.pump)
+        self.pool: Pool
+        self._routed = self.router.channels
+        self._environ = environ or {}
+        self._options: dict[str, Any] = {
+            "server_software": software,
+            "multithread": multithread,
+            "multiprocess": multiprocess,
+        }
+        self._socket_of = socket_of
+        self._socket_key = socket_key
+        self._listener: Any = None
+        self._unrouted: dict[str, Callable[[dict[str, Any]], None]] = {
+            "http.request": self._run_site,
+            "websocket.connect": self._answer_connect,
+            "websocket.receive": self._acknowledge,
+        }
+
+    def start(self, pool: Pool) -> None:
+        """Begin to take messages, and to run their consumers in ``pool``."""
+        self.pool = pool
+        self._listener = self.layer.listen(self.channels, self.pump_soon)
+        self.pump_soon()
+
+    def stop(self) -> None:
+        """Take no more messages. Those taken go on."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+
+    def pump(self) -> None:
+        """Take as many messages as can run now, one batch at the most, and start them."""
+        room = min(self.pool.free, BATCH)
+        if room <= 0 or self._listener is None:
+            return  # the pool calls again when it has room
+        batch = self.layer.receive_many(self.channels, room)
+        start, run = self.pool.start, self.run
+        for channel, message in batch:
+            start(run, channel, message)
+        if len(batch) == room:
+            self.pump_soon()
+
+    def run(self, channel: str, message: dict[str, Any]) -> None:
+        """Handle one message. Raises nothing but what ends a greenlet or the process."""
+        match = self.router.match(channel, message) if channel in self._routed else None
+        if match is not None:
+            self._run_consumer(match, channel, message)
+            return
+        handle = self._unrouted.get(channel)
+        if handle is not None:
+            handle(message)
+
+    # Consumers
+
+    def _run_consumer(self, match: Match, channel: str, content: dict[str, Any]) -> None:
+        outbox = Outbox(self.layer)
+        reply = content.get("reply_channel")
+        try:
+            with outbox:
+                match.consumer(Message(content, channel, self.layer), **match.kwargs)
+        except DenyConnection as exc:
+            self._deny(outbox, reply, exc)
+        except (Exception, SystemExit):
+            logger.exception("the consumer failed: %s", match.route.name)
+            _answer_failure(outbox, channel, reply, match.route.on_error)
+        finally:
+            self._flush(outbox, match, channel, content)
+
+    def _flush(
+        self, outbox: Outbox, match: Match, channel: str, content: dict[str, Any]
+    ) -> None:
+        """Send what the consumer sent; what the contract says beside it."""
+        reply = content.get("reply_channel")
+        ack = None
+        if channel == "websocket.receive" and reply is not None:
+            ack = (reply, content["order"])
+        elif channel == "websocket.connect" and reply is not None and not outbox.answered(reply):
+            # A path with a route is accepted unless its consumer says otherwise.
+            outbox.send(reply, {"accept": True})
+        for name, exc in outbox.flush(ack=ack):
+            logger.error("%s: a message to %s was lost: %r", match.route.name, name, exc)
+
+    def _deny(self, outbox: Outbox, reply: str | None, exc: DenyConnection) -> None:
+        if reply is not None:
+            outbox.withdraw(reply)
+            content = exc.reason.encode()
+            outbox.send(reply, {"accept": False, "status": exc.status, "content": content})
+
+    # Messages without a route
+
+    def _run_site(self, message: dict[str, Any]) -> None:
+        run_wsgi(
+            self.bridge.app, message, self.layer, extra_environ=self._environ, **self._options
+        )
+
+    def _acknowledge(self, message: dict[str, Any]) -> None:
+        self._reply(message, {"ack": message["order"]})
+
+    def _answer_connect(self, message: dict[str, Any]) -> None:
+        """Answer a handshake without a route for ``websocket.connect``."""
+        if self.router.accepts_websocket(message):
+            self._reply(message, {"accept": True})
+            return
+        socket = self._socket_of(message["reply_channel"]) if self._socket_of else None
+        answer = _NOT_FOUND if socket is None else self._show_to_site(message, socket)
+        if answer is not None:
+            self._reply(message, {"accept": False, **answer})
+
+    def _show_to_site(
+        self, message: dict[str, Any], socket: HijackedSocket
+    ) -> dict[str, Any] | None:
+        """Let the site take the socket for itself, as under gunicorn's own workers.
+
+        Returns its refusal, or None when it took the socket. A site that would answer with a page
+        knows nothing of WebSockets there: 404.
+        """
+        stream = open_input({**message, "body": b""}, self.layer, lambda _: None)
+        environ = make_environ(message, stream, **self._options)
+        environ.update(self._environ)
+        environ[self._socket_key] = socket
+        try:
+            status, headers, content = collect_response(
+                self.bridge.app, environ, hijacked=lambda: socket.is_taken
+            )
+        finally:
+            if socket.is_taken:
+                socket.finish()
+        if socket.is_taken:
+            return None
+        if status < 300:
+            return _NOT_FOUND
+        return {"status": status, "headers": headers, "content": content}
+
+    def _reply(self, message: dict[str, Any], answer: dict[str, Any]) -> None:
+        try:
+            self.layer.send(message["reply_channel"], answer)
+        except ChannelLayerError:
+            logger.exception("no answer to %s", message.get("path"))
+
+
+def _answer_failure(outbox: Outbox, channel: str, reply: str | None, on_error: str) -> None:
+    """Tell the peer that its consumer failed: the table of MESSAGES.md section 5."""
+    if reply is None:
+        return
+    if channel == "http.request":
+        # Ends the response if its head is out already: a second head breaks it off.
+        outbox.send(reply, _SERVER_ERROR)
+    elif channel == "websocket.connect":
+        outbox.withdraw(reply)
+        outbox.send(reply, {"accept": False, **_SERVER_ERROR})
+    elif channel == "websocket.receive" and on_error == "close":
+        outbox.send(reply, {"close": 1011})

@@ -1,0 +1,148 @@
+"""The way back of a WSGI response: messages on the reply channel, no faster than the client reads.
+
+It knows nothing of WSGI: it is given response messages (MESSAGES.md section 2) and sends them, in
+pieces that a layer takes, under the flow control of messages.py. Rules kept here:
+
+- a response that fits one message is one message, without flow control
+- any other names a `flow_channel` in its first message; from then on what is on its way costs at
+  most WINDOW and one piece, a message counting its content and MESSAGE_COST
+- a full reply channel is waited for: content is never lost, only a client or a server is
+- once the client is known to be gone nothing more is sent
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from wsgi_bridge.exceptions import ChannelFull, RequestAborted
+
+if TYPE_CHECKING:
+    from wsgi_bridge.layers.base import BaseLayer
+
+# Bytes of a response that may be on their way to the client. As much as a browser's receive window
+# of 2 ms at 1 Gbit/s: the next piece is there before the socket runs dry.
+WINDOW = 262144
+# Bytes of content in one message of several: two of them fill the window, so that one is made while
+# the other is written.
+PIECE_SIZE = WINDOW // 2
+# What a message costs the window beside its content: about what it takes in memory, so that a
+# million chunks of one byte are bounded too.
+MESSAGE_COST = 512
+# Seconds without a sign of life from the server after which it is given up: it neither sent of the
+# body nor wrote of the response. Servers end slow clients earlier; this is for a server that died.
+# nginx's client_body_timeout and send_timeout are 60 s, gunicorn has none.
+STALL_TIMEOUT = 300.0
+# Seconds after which a client that went away is noticed by an app that still sends: asking the
+# layer for each chunk would double what a chunk costs.
+CHECK_INTERVAL = 0.1
+# Seconds between two attempts at a full channel: the first, and the longest.
+MIN_BACK_OFF, MAX_BACK_OFF = 0.001, 0.05
+
+FLOW_CHANNEL = "http.response.flow?"
+
+
+class Reply:
+    """The reply channel of one request. Owned by the greenlet or thread that runs the app.
+
+    ``send`` blocks while the client does not read, and raises RequestAborted when it went away or
+    read nothing for ``stall_timeout`` seconds; ``is_closed`` says that the server knows already.
+    """
+
+    __slots__ = ("_channel", "_checked", "_content_sent", "_flow_channel", "_layer", "_on_the_way",
+                 "_stall_timeout", "_unreported", "is_closed")  # fmt: skip
+
+    def __init__(
+        self, layer: BaseLayer, channel: str, stall_timeout: float = STALL_TIMEOUT
+    ) -> None:
+        self._layer = layer
+        self._channel = channel
+        self._stall_timeout = stall_timeout
+        self._flow_channel = ""
+        self.is_closed = False
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Send one response message, which has ``content`` and ``more_content``.
+
+        Raises RequestAborted; ChannelFull after ``stall_timeout`` seconds of it; whatever else the
+        layer's ``send`` raises. Blocks.
+        """
+        if message["more_content"] or self._flow_channel or len(message["content"]) > WINDOW:
+            self._send_pieces(message)
+        else:
+            self.post(message)
+
+    def break_off(self) -> None:
+        """Say that the response ends here, incomplete: the server closes the connection."""
+        if not self.is_closed:
+            self.post({"closed": True})
+
+    def post(self, message: dict[str, Any]) -> None:
+        """Send a message outside the window; wait while the reply channel is full."""
+        try:
+            self._layer.send(self._channel, message)
+        except ChannelFull:
+            self._post_when_room(message)
+
+    def _post_when_room(self, message: dict[str, Any]) -> None:
+        deadline = time.monotonic() + self._stall_timeout
+        back_off = MIN_BACK_OFF
+        while True:
+            time.sleep(back_off)
+            try:
+                return self._layer.send(self._channel, message)
+            except ChannelFull:
+                if time.monotonic() >= deadline:
+                    raise
+                back_off = min(back_off * 2, MAX_BACK_OFF)
+
+    def _send_pieces(self, message: dict[str, Any]) -> None:
+        if not self._flow_channel:
+            self._open_flow()
+            message["flow_channel"] = self._flow_channel
+        content, has_more = message["content"], message["more_content"]
+        for start in range(0, len(content) or 1, PIECE_SIZE):
+            piece = content[start : start + PIECE_SIZE]
+            message["content"] = piece
+            message["more_content"] = has_more or start + PIECE_SIZE < len(content)
+            self._wait_for_room()
+            self.post(message)
+            self._content_sent += len(piece)
+            self._unreported.append((self._content_sent, len(piece) + MESSAGE_COST))
+            self._on_the_way += len(piece) + MESSAGE_COST
+            message = {}
+
+    # The window
+
+    def _open_flow(self) -> None:
+        self._flow_channel = self._layer.new_channel(FLOW_CHANNEL)
+        self._checked = time.monotonic()
+        self._content_sent = 0
+        # (content bytes sent when this message was, what it cost), oldest first
+        self._unreported: deque[tuple[int, int]] = deque()
+        self._on_the_way = 0
+
+    def _wait_for_room(self) -> None:
+        now = time.monotonic()
+        if self._on_the_way >= WINDOW // 2 or now - self._checked >= CHECK_INTERVAL:
+            self._checked = now
+            self._take_reports(0.0)
+        while self._on_the_way >= WINDOW:
+            if not self._take_reports(self._stall_timeout):
+                self._abort(f"the client read nothing for {self._stall_timeout} seconds")
+
+    def _take_reports(self, timeout: float) -> bool:
+        """Take the server's reports of what went out; return whether there was any."""
+        reports = self._layer.receive_many([self._flow_channel], limit=64, timeout=timeout)
+        unreported = self._unreported
+        for _, report in reports:
+            if report.get("closed"):
+                self.is_closed = True
+                self._abort("the client went away while its response was written")
+            while unreported and unreported[0][0] <= report["sent"]:
+                self._on_the_way -= unreported.popleft()[1]
+        return bool(reports)
+
+    def _abort(self, reason: str) -> NoReturn:
+        raise RequestAborted(reason)
