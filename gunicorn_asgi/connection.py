@@ -1,0 +1,450 @@
+"""An HTTP connection: one socket, its requests one after the other, their answers.
+
+The adapter between a socket, ``RequestReader``, ``HttpExchange`` and the layer. An idle connection is
+this object and a libev watcher; there is no greenlet. All methods run in the hub, nothing blocks.
+
+While a response is due the socket is still read, to notice a client that goes away; requests that
+come meanwhile (pipelining) wait in a queue, and then the socket is not read on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from gunicorn_asgi.request import Request, RequestError, RequestReader
+from wsgi_bridge.exceptions import ChannelFull, ChannelLayerError, ChannelLayerUnavailable
+from wsgi_bridge.protocols.handshake import HandshakeError
+from wsgi_bridge.protocols.http import BodyFlow, HttpExchange, ResponseError, State, error_response
+from wsgi_bridge.protocols.websocket import Broadcast
+from wsgi_bridge.server.outbound import Outbound, Socket
+from wsgi_bridge.wsgi_reply import MESSAGE_COST, WINDOW
+
+if TYPE_CHECKING:
+    from gunicorn_asgi.server import HttpServer
+
+logger = logging.getLogger(__name__)
+
+READ_SIZE = 65536
+READ = 1  # libev's EV_READ
+BODY_CHANNEL = "http.request.body?"
+# A consumer that streams without a flow channel may run this many write buffers ahead.
+OVERRUN_FACTOR = 4
+
+
+class HttpConnection:
+    """The owner of one client's socket, until it closes or becomes a WebSocket."""
+
+    __slots__ = ("__weakref__", "_body_channel", "_exchange", "_flow", "_flow_channel", "_flow_cost",
+                 "_flow_sent", "_is_eof", "_is_reading", "_pending_body", "_queue", "_reader",
+                 "_reply_channel", "_request", "_response_headers", "_watcher", "client", "http", "out",
+                 "scheme", "server", "sock")  # fmt: skip
+
+    def __init__(self, http: HttpServer, sock: Socket, client: Any, server: Any) -> None:
+        """Own ``sock``; ``client`` and ``server`` are [address, port], or None for a Unix socket."""
+        self.http = http
+        self.sock = sock
+        self.client = client
+        self.server = server
+        self.scheme = "http"
+        self.out = Outbound(http.loop, sock, self._on_progress, self._on_lost)
+        self._reader = RequestReader(self, http.policy)
+        self._request: Request | None = None
+        self._exchange: HttpExchange | None = None
+        self._reply_channel = ""
+        self._queue: deque[Request] | None = None
+        self._is_eof = False
+        self._is_reading = True
+        self._reset_flow()
+        self._watcher = http.loop.io(sock.fileno(), READ)
+        self._watcher.start(self._on_readable)
+        http.idle.add(self)
+        http.connections.add(self)
+
+    def _reset_flow(self) -> None:
+        self._flow: BodyFlow | None = None  # of the request's body
+        self._body_channel = ""
+        self._pending_body: list[bytes] | None = None
+        self._flow_channel = ""  # of the response's content
+        self._flow_sent = self._flow_cost = 0
+        self._response_headers: Any = ()
+
+    # Reading
+
+    def _on_readable(self) -> None:
+        try:
+            data = self.sock.recv(READ_SIZE)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._on_eof()
+            return
+        if self._exchange is None:
+            self.http.idle.discard(self)
+        try:
+            self._reader.feed(data)
+        except RequestError as exc:
+            self._refuse(exc)
+            return
+        if self._exchange is None and self._request is None:
+            self.http.heads.add_once(self)
+        elif self._queue or (self._flow is not None and not self._flow.is_open):
+            self._stop_reading()
+
+    def _start_reading(self) -> None:
+        if not self._is_reading and not self._is_eof and not self.out.is_lost:
+            self._is_reading = True
+            self._watcher.start(self._on_readable)
+
+    def _stop_reading(self) -> None:
+        self._is_reading = False
+        self._watcher.stop()
+
+    def _refuse(self, error: RequestError) -> None:
+        """Answer a request that cannot be read. What follows it on the connection cannot be either."""
+        self._stop_reading()
+        self._is_eof = True
+        if self._exchange is not None or self._queue:
+            return  # the earlier requests are answered first, and then the connection is closed
+        address = self.client[0] if self.client else "a Unix socket"
+        logger.warning("Invalid request from ip=%s: %s", address, error)
+        self.http.heads.discard(self)
+        exchange = HttpExchange(is_head=False, is_http10=False, keep_alive=False)
+        self.out.write(exchange.encode(error_response(error.status, str(error)), self.http.preamble))
+        self._close_gracefully()
+
+    # Requests, as the reader finds them
+
+    def take_request(self, request: Request) -> None:
+        """Handle a request now, or after those before it."""
+        if self._exchange is not None or self._queue:
+            if self._queue is None:
+                self._queue = deque()
+            self._queue.append(request)
+        else:
+            self._begin(request)
+
+    def take_body(self, request: Request, data: bytes) -> None:
+        """Send body bytes on, or keep them until their request's turn has come."""
+        if request is not self._request:
+            request.parts = request.parts or []
+            request.parts.append(data)
+            return
+        if self._flow is not None:
+            self._flow.taken += len(data)
+            self._send_body(data, has_more=True)
+
+    def take_end(self, request: Request) -> None:
+        """The body is complete."""
+        if request is self._request and self._flow is not None:
+            self._send_body(b"", has_more=False)
+            self._flow = None
+
+    def _begin(self, request: Request) -> None:
+        http = self.http
+        http.heads.discard(self)
+        self._request = request
+        request.started = http.clock()
+        if request.is_upgrade:
+            self._open_websocket(request)
+            return
+        keep_alive = request.keep_alive and http.count_request()
+        self._exchange = HttpExchange(request.method == "HEAD", request.version == "1.0", keep_alive)
+        message = request.to_message(
+            self._scheme(request), http.policy.root_path, self.client, self.server
+        )
+        message["reply_channel"] = self._reply_channel = http.server.register(self)
+        if not request.is_complete:
+            self._flow = BodyFlow(request.expects_continue)
+            self._body_channel = message["body_channel"] = http.layer.new_channel(BODY_CHANNEL)
+            self._body_started(len(message["body"]))
+        http.waiting.add(self)
+        self._send_request(message, http.retry_soon)
+
+    def _body_started(self, inline: int) -> None:
+        # Bytes that came inline are not counted: the window is about those beyond them.
+        if self._flow is not None and not self._flow.is_open:
+            self._stop_reading()
+
+    def _send_request(self, message: dict[str, Any], retry: Any) -> None:
+        """Send the request; a full channel is tried once more, when the workers had their turn."""
+        try:
+            self.http.layer.send("http.request", message)
+        except ChannelFull:
+            if retry is not None:
+                retry(lambda: self._send_again(message))
+                return
+            self._answer_unavailable()
+        except ChannelLayerUnavailable:
+            self._answer_unavailable()
+        except ChannelLayerError:
+            logger.exception("%s %s could not be sent on", message["method"], message["path"])
+            self._answer(500)
+
+    def _send_again(self, message: dict[str, Any]) -> None:
+        if message["reply_channel"] == self._reply_channel and self._exchange is not None:
+            self._send_request(message, None)
+
+    def _answer_unavailable(self) -> None:
+        self.http.server.counters.refused_full_count += 1
+        self._answer(503, [(b"Retry-After", b"1")])
+
+    def _answer(self, status: int, headers: Any = ()) -> None:
+        """Answer with a status of the server's own, and close."""
+        if self._exchange is not None:
+            self._exchange.keep_alive = False
+            self.deliver(error_response(status, headers=headers))
+
+    def _scheme(self, request: Request) -> str:
+        """``https`` when a trusted proxy says so (gunicorn's ``secure_scheme_headers``)."""
+        if self.http.policy.secure_headers and self.http.is_trusted(self.client):
+            secure = self.http.policy.secure_headers
+            for name, value in request.headers:
+                if name in secure:
+                    return "https" if secure[name] == value else "http"
+        return self.scheme
+
+    # The request's body
+
+    def _send_body(self, data: bytes, has_more: bool) -> None:
+        """Send a chunk on; what finds the channel full waits here: at most a window and one read."""
+        if self._pending_body is not None:
+            self._pending_body.append(data)
+            data = b"".join(self._pending_body)
+        chunk = {"content": data, "more_content": has_more}
+        try:
+            self.http.layer.send(self._body_channel, chunk)
+            self._pending_body = None
+        except (ChannelFull, ChannelLayerUnavailable):
+            if self._pending_body is None:
+                self._pending_body = [data]
+            channel = self._body_channel
+            self.http.server.retry(lambda: self._send_body_again(channel, has_more))
+
+    def _send_body_again(self, channel: str, has_more: bool) -> None:
+        if self._pending_body is not None and channel == self._body_channel:
+            self._send_body(b"", has_more)
+
+    def _open_body_window(self, window: int) -> None:
+        flow = self._flow
+        if flow is None:
+            return
+        interim = flow.open(window)
+        if interim and self._exchange is not None and self._exchange.state is State.WAITING:
+            self.out.write(interim)
+        if flow.is_open and not self._queue:
+            self._start_reading()
+
+    # Replies
+
+    def deliver(self, message: dict[str, Any]) -> None:
+        """Take one message from the reply channel."""
+        exchange = self._exchange
+        if exchange is None:
+            return
+        if "body_window" in message:
+            self._open_body_window(message["body_window"])
+            return
+        if exchange.state is State.WAITING:
+            self._prepare_response(exchange, message)
+        try:
+            data = exchange.encode(message, self.http.preamble)
+        except ResponseError as exc:
+            logger.error("response to %s cannot be sent: %s", self._describe(), exc)
+            self.http.server.counters.invalid_answers_count += 1
+            data = exchange.encode(error_response(500), self.http.preamble)
+        if data and not self.out.write(data):
+            self._on_lost()
+        elif exchange.state is State.STREAMING:
+            self._account_flow(message)
+        else:
+            self._finish(exchange)
+
+    def deliver_broadcast(self, broadcast: Broadcast) -> None:
+        """Take a group message: a long poll may wait for one."""
+        self.deliver(dict(broadcast.message))
+
+    def _prepare_response(self, exchange: HttpExchange, message: dict[str, Any]) -> None:
+        self.http.waiting.discard(self)
+        request = self._request
+        if request is not None and not request.is_complete:
+            # What is left of the body will not be read: nobody may take it for a request.
+            exchange.keep_alive = False
+        if self.http.is_stopping:
+            exchange.keep_alive = False
+        self._response_headers = message.get("headers", ())
+        self._flow_channel = message.get("flow_channel") or ""
+        if self._flow_channel and self._is_eof:
+            self._post(self._flow_channel, {"closed": True})
+
+    def _account_flow(self, message: dict[str, Any]) -> None:
+        """Note what a streaming consumer sent; tell it what has gone out."""
+        self._flow_sent += len(message.get("content", b""))
+        self._flow_cost += len(message.get("content", b"")) + MESSAGE_COST
+        if self._flow_channel:
+            self._report_flow()
+        elif self.out.size > OVERRUN_FACTOR * self.http.settings.write_buffer:
+            logger.warning("closing %s: the client does not read", self._describe())
+            self.http.server.counters.slow_client_lost_count += 1
+            self._on_lost()
+
+    def _report_flow(self) -> None:
+        if self._flow_cost >= WINDOW // 2 and self.out.size < WINDOW // 2:
+            if self._post(self._flow_channel, {"sent": self._flow_sent - self.out.size}):
+                self._flow_cost = self.out.size
+
+    def _finish(self, exchange: HttpExchange) -> None:
+        """The response is complete, or broken off: go on to the next request, or close."""
+        http = self.http
+        request, self._request = self._request, None
+        self._exchange = None
+        http.server.unregister(self._reply_channel)
+        self._reply_channel = ""
+        if http.access_log is not None and request is not None:
+            self._log(request, exchange)
+        if self._flow_channel or self._body_channel:
+            self._reset_flow()
+        if not exchange.keep_alive or self._is_eof:
+            self._close_gracefully()
+        elif self._queue:
+            self._begin(self._queue.popleft())
+            if not self._queue and self._flow is None:
+                self._start_reading()
+        else:
+            http.idle.add(self)
+
+    def _log(self, request: Request, exchange: HttpExchange) -> None:
+        assert self.http.access_log is not None
+        seconds = self.http.clock() - request.started
+        entry = (request, self.client)
+        self.http.access_log(
+            entry, exchange.status, self._response_headers, exchange.content_sent, seconds
+        )
+
+    def _describe(self) -> str:
+        request = self._request
+        return "no request" if request is None else f"{request.method} {request.target[:200]!r}"
+
+    # WebSocket
+
+    def _open_websocket(self, request: Request) -> None:
+        """Check the opening handshake and give the socket to a WebSocket's owner."""
+        http = self.http
+        scheme = "wss" if self._scheme(request) == "https" else "ws"
+        message = request.to_message(scheme, http.policy.root_path, self.client, self.server)
+        message["order"] = 0
+        method = message.pop("method")
+        del message["body"]
+        try:
+            handshake = http.sockets.check_handshake(message, method)
+        except HandshakeError as exc:
+            self._exchange = HttpExchange(is_head=False, is_http10=False, keep_alive=False)
+            self._is_eof = True
+            self._stop_reading()
+            self.deliver(error_response(exc.status, str(exc), exc.headers))
+            return
+        rest = self._reader.rest
+        self._stop_reading()
+        http.connections.discard(self)
+        entry = None if http.access_log is None else (request, self.client)
+        owner = http.sockets.open(self.sock, self._watcher, handshake, message, entry)
+        if rest:
+            owner.resume(rest)
+
+    # The end
+
+    def on_idle_due(self) -> None:
+        """No request came in time: gunicorn's ``keepalive``."""
+        self._close()
+
+    def on_head_due(self) -> None:
+        """A request's head was not complete in time."""
+        self._refuse(RequestError(408, "the request's head took too long"))
+
+    def on_waiting_due(self) -> None:
+        """No consumer answered in time."""
+        self._answer(504)
+
+    def stop(self, code: int) -> None:
+        """The server stops: close when idle, else after the response that is due."""
+        if self._exchange is None:
+            self._close_gracefully()
+
+    def _on_eof(self) -> None:
+        """The client sends no more. Many have gone then; some only wait for their answer.
+
+        An answer of one message is still written, a stream's consumer is told that nobody listens.
+        """
+        self._is_eof = True
+        self._stop_reading()
+        if self._exchange is None:
+            self._close()
+        else:
+            self._tell_gone()
+
+    def _tell_gone(self) -> None:
+        if self._flow is not None:
+            self._flow = None
+            self._post(self._body_channel, {"content": b"", "more_content": False, "closed": True})
+        if self._flow_channel:
+            self._post(self._flow_channel, {"closed": True})
+        request = self._request
+        if request is not None:
+            path = request.target.partition(b"?")[0].decode("latin-1")
+            self._post("http.disconnect", {"reply_channel": self._reply_channel, "path": path})
+
+    def _post(self, channel: str, message: dict[str, Any]) -> bool:
+        try:
+            self.http.layer.send(channel, message)
+        except ChannelLayerError as exc:
+            logger.info("%s was not told: %r", channel, exc)
+            return False
+        return True
+
+    def _on_progress(self) -> None:
+        if self._flow_channel:
+            self._report_flow()
+        if self._exchange is None and not self.out.size:
+            self._close_gracefully()
+
+    def _on_lost(self) -> None:
+        """The client is gone, or was given up: nothing more can be written."""
+        exchange = self._exchange
+        self.out.close()
+        if not self._is_eof:
+            self._is_eof = True
+            self._stop_reading()
+            self._tell_gone()
+        if exchange is not None:
+            exchange.break_off()
+            self._finish(exchange)
+        else:
+            self._close()
+
+    def _close_gracefully(self) -> None:
+        """Close when everything is written, in a way that lets the client read it."""
+        self._is_eof = True
+        if self.out.is_lost:
+            self._close()
+        elif not self.out.size:
+            self._stop_reading()
+            self.out.shutdown()
+            self._leave()
+            self.http.server.linger(self.sock, self._watcher)
+
+    def _close(self) -> None:
+        self._stop_reading()
+        self._leave()
+        self._watcher.close()
+        self.sock.close()
+
+    def _leave(self) -> None:
+        self.out.close()
+        self._queue = None
+        self.http.idle.discard(self)
+        self.http.heads.discard(self)
+        self.http.waiting.discard(self)
+        self.http.connections.discard(self)

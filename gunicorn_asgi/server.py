@@ -1,0 +1,211 @@
+"""HttpServer: what the HTTP connections of one process share, and the listeners that make them."""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from gunicorn_asgi.connection import HttpConnection
+from gunicorn_asgi.policy import RequestPolicy
+from wsgi_bridge.server.deadlines import DeadlineQueue
+from wsgi_bridge.server.server import ProtocolServer
+from wsgi_bridge.server.sockets import READ, WebSockets
+
+logger = logging.getLogger(__name__)
+
+# Connections accepted at one wake-up. With siblings on the same listener, one: whoever took a hundred
+# would serve them alone while the others idle (gunicorn's PR 2266).
+MAX_ACCEPT = 64
+# Seconds without accepting when the process is out of descriptors.
+ACCEPT_PAUSE = 0.5
+# Seconds for a request's head when ``keepalive`` is 0, and at least.
+HEAD_TIMEOUT = 10.0
+
+_OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+
+
+class ClientSocket(_socket.socket):
+    """An accepted socket that counts as a connection until it is closed, whoever owns it then."""
+
+    __slots__ = ("on_close",)
+    on_close: Callable[[], None] | None
+
+    def close(self) -> None:
+        """Close it; the first time, tell who counts."""
+        on_close, self.on_close = self.on_close, None
+        super().close()
+        if on_close is not None:
+            on_close()
+
+
+class HttpServer:
+    """The HTTP side of a gunicorn worker. All in the hub.
+
+    ``keepalive``: seconds between two requests of a connection, 0 for one request each.
+    ``max_requests``: requests after which ``on_exhausted`` is called, once.
+    """
+
+    def __init__(
+        self,
+        server: ProtocolServer,
+        policy: RequestPolicy,
+        *,
+        max_connections: int,
+        keepalive: float,
+        max_requests: int,
+        on_exhausted: Callable[[], None],
+    ) -> None:
+        self.server = server
+        self.policy = policy
+        self.layer = server.layer
+        self.settings = server.settings
+        self.access_log = server.access_log
+        self.clock = server.clock
+        self.loop = server.loop
+        self.sockets = WebSockets(server)
+        self.connections: set[HttpConnection] = set()
+        self.max_connections = max_connections
+        self.is_stopping = False
+        self._keepalive = keepalive
+        self._max_requests = max_requests
+        self._on_exhausted = on_exhausted
+        self._listeners: list[Listener] = []
+        new = server.new_deadlines
+        head_timeout = max(keepalive, HEAD_TIMEOUT)
+        self.idle: DeadlineQueue[HttpConnection] = new(
+            keepalive or head_timeout, HttpConnection.on_idle_due
+        )
+        self.heads: DeadlineQueue[HttpConnection] = new(head_timeout, HttpConnection.on_head_due)
+        self.waiting: DeadlineQueue[HttpConnection] = new(
+            self.settings.http_timeout, HttpConnection.on_waiting_due
+        )
+
+    @property
+    def preamble(self) -> bytes:
+        """The server's own response fields."""
+        return self.server.preamble
+
+    def listen(self, sockets: Iterable[Any], has_siblings: bool) -> None:
+        """Accept from gunicorn's listening sockets."""
+        max_accept = 1 if has_siblings else MAX_ACCEPT
+        self._listeners = [Listener(self, sock, max_accept) for sock in sockets]
+
+    def stop_listening(self) -> None:
+        """Accept no more."""
+        for listener in self._listeners:
+            listener.close()
+        self._listeners = []
+
+    def stop(self) -> None:
+        """Accept no more, close what is idle; responses that are due are the last of their connection."""
+        self.is_stopping = True
+        self.stop_listening()
+        for connection in list(self.connections):
+            connection.stop(0)
+
+    def count_request(self) -> bool:
+        """Count a request; whether its connection may have another."""
+        counters = self.server.counters
+        counters.requests_count += 1
+        if counters.requests_count >= self._max_requests:
+            if counters.requests_count == self._max_requests:
+                self._on_exhausted()
+            return False
+        return self._keepalive > 0 and not self.is_stopping
+
+    def retry_soon(self, function: Callable[[], None]) -> None:
+        """Call ``function`` when the workers have had their turn."""
+        self.loop.run_callback(function)
+
+    def is_trusted(self, client: Any) -> bool:
+        """Whether a client's forwarding fields are believed."""
+        return self.policy.is_trusted(client[0] if client else None)
+
+    def add_connection(self, sock: _socket.socket, client: Any, address: Any) -> None:
+        """Own an accepted socket."""
+        self.server.counters.connections += 1
+        HttpConnection(self, sock, client, address)
+        if self.server.counters.connections >= self.max_connections:
+            for listener in self._listeners:
+                listener.pause()
+
+    def on_closed(self) -> None:
+        """A client's socket was closed: there is room for another."""
+        counters = self.server.counters
+        counters.connections -= 1
+        if counters.connections == self.max_connections - 1:
+            for listener in self._listeners:
+                listener.resume()
+
+
+class Listener:
+    """One listening socket. A full server does not poll it: the kernel's backlog waits."""
+
+    __slots__ = ("_address", "_family", "_http", "_max_accept", "_sock", "_timer", "_watcher")
+
+    def __init__(self, http: HttpServer, sock: Any, max_accept: int) -> None:
+        """Accept from ``sock``, gunicorn's wrapper of a listening socket, which stays open."""
+        self._http = http
+        self._max_accept = max_accept
+        # A duplicate of our own: gunicorn's may be a patched one, and is not ours to close.
+        self._sock = socket.socket(fileno=os.dup(sock.fileno()))
+        self._sock.setblocking(False)
+        self._family = self._sock.family
+        name = self._sock.getsockname()
+        self._address = [name[0], name[1]] if isinstance(name, tuple) else None
+        self._timer: Any = None
+        self._watcher = http.loop.io(self._sock.fileno(), READ)
+        self.resume()
+
+    def pause(self) -> None:
+        """Do not accept for now."""
+        self._watcher.stop()
+
+    def resume(self) -> None:
+        """Accept again."""
+        if not self._watcher.active:
+            self._watcher.start(self._on_readable)
+
+    def close(self) -> None:
+        """Never accept again."""
+        self._watcher.stop()
+        self._watcher.close()
+        self._sock.close()
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer.close()
+
+    def _on_readable(self) -> None:
+        for _ in range(self._max_accept):
+            if not self._watcher.active or not self._accept():
+                return
+
+    def _accept(self) -> bool:
+        """Accept one connection; False when there is none, or none can be had."""
+        try:
+            fd, peer = self._sock._accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return False
+        except OSError as exc:
+            if exc.errno not in _OUT_OF_RESOURCES:
+                raise
+            self._rest(exc)
+            return False
+        client = ClientSocket(self._family, socket.SOCK_STREAM, 0, fd)
+        client.on_close = self._http.on_closed
+        client.setblocking(False)
+        address = [peer[0], peer[1]] if isinstance(peer, tuple) else None
+        self._http.add_connection(client, address, self._address)
+        return True
+
+    def _rest(self, exc: OSError) -> None:
+        """Out of descriptors: open connections go on, new ones wait in the backlog."""
+        logger.error("accepting pauses for %s s: %s", ACCEPT_PAUSE, exc)
+        self.pause()
+        self._timer = self._timer or self._http.loop.timer(ACCEPT_PAUSE)
+        self._timer.start(self.resume)

@@ -1,0 +1,254 @@
+"""The gunicorn worker class: gunicorn's contract on one side, server and worker loop on the other.
+
+It owns the life cycle: signals, heartbeat, limits, the drain. Protocols are elsewhere. The module is
+imported in gunicorn's master, unpatched; what needs gevent is imported after the fork.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from gunicorn.workers.base import Worker as BaseWorker
+
+if TYPE_CHECKING:
+    from gunicorn_asgi.server import HttpServer
+    from wsgi_bridge.bridge import Bridge
+    from wsgi_bridge.layers.base import BaseLayer
+    from wsgi_bridge.server.pool import GreenletPool
+    from wsgi_bridge.server.server import ProtocolServer
+    from wsgi_bridge.worker import Worker as ConsumerLoop
+
+# Seconds between two heartbeats; gunicorn's own workers beat as often.
+HEARTBEAT = 1.0
+# Seconds between two looks at what is left while the worker drains.
+DRAIN_STEP = 0.02
+# The arbiter kills at graceful_timeout, to the second. So the drain ends before: at this part of it,
+# less a second for what is left to do.
+DRAIN_PART = 0.9
+DRAIN_RESERVE = 1.0
+# Messages that wait for consumers of one process, at least; see `_open_layer`.
+MIN_CAPACITY = 1000
+
+
+class Worker(BaseWorker):
+    """``gunicorn -k gunicorn_asgi.Worker``: sockets on the gevent hub, consumers in pooled greenlets."""
+
+    server: ProtocolServer
+    http: HttpServer
+    consumers: ConsumerLoop
+    pool: GreenletPool
+
+    @classmethod
+    def check_config(cls, cfg: Any, log: Any) -> None:
+        """Refuse what this worker cannot do; called by gunicorn in its master, once."""
+        refused = {
+            "TLS (certfile, keyfile)": cfg.is_ssl,
+            "protocol = uwsgi": getattr(cfg, "protocol", "http") != "http",
+            "proxy_protocol": getattr(cfg, "proxy_protocol", "off") not in ("off", False),
+        }
+        for name, is_asked in refused.items():
+            if is_asked:
+                raise RuntimeError(
+                    f"gunicorn_asgi.Worker does not do {name} yet: put nginx in front of it, or "
+                    "leave the setting out"
+                )
+        if cfg.threads > 1:
+            log.warning("gunicorn_asgi.Worker runs the app in greenlets: threads=%s is ignored",
+                        cfg.threads)  # fmt: skip
+        if cfg.workers > 1:
+            log.warning("the memory:// layer is one process's: with %s workers, groups reach only "
+                        "the sockets of their own worker", cfg.workers)  # fmt: skip
+
+    # Life
+
+    def init_process(self) -> None:
+        """Patch, then go on as gunicorn does: signals, the site, ``run``."""
+        from gevent import hub, monkey
+
+        monkey.patch_all()
+        hub.reinit()
+        super().init_process()
+
+    def init_signals(self) -> None:
+        """Handle signals in greenlets: a Python handler would run in the hub, where nothing may wait."""
+        import gevent
+
+        super().init_signals()
+        handlers = {
+            signal.SIGTERM: self._on_term,
+            signal.SIGQUIT: self._on_quit,
+            signal.SIGINT: self._on_quit,
+            signal.SIGUSR1: self._on_usr1,
+        }
+        self._signal_watchers = [
+            gevent.signal_handler(number, handler) for number, handler in handlers.items()
+        ]
+
+    def notify(self) -> None:
+        """Tell the arbiter that the hub turns; leave when the arbiter has gone."""
+        super().notify()
+        if self.ppid != os.getppid():
+            self.log.info("Parent changed, shutting down: %s", self)
+            self.alive = False
+            self._stopped.set()
+
+    def run(self) -> None:
+        """Serve until told to stop; then drain."""
+        from gevent.event import Event
+
+        self._stopped = Event()
+        self._is_urgent = False
+        self._start()
+        heart = self.server.loop.timer(0, HEARTBEAT)
+        heart.start(self.notify)
+        if not self.alive:  # a signal came while the site was loaded
+            self._stopped.set()
+        self._stopped.wait()
+        self._drain()
+        heart.stop()
+        self._finish()
+
+    def _start(self) -> None:
+        from gunicorn_asgi.access_log import open_access_log
+        from gunicorn_asgi.policy import read_policy
+        from gunicorn_asgi.server import HttpServer
+        from wsgi_bridge.server.pool import GreenletPool
+        from wsgi_bridge.server.server import ProtocolServer
+        from wsgi_bridge.server.wakeup import Wakeup
+        from wsgi_bridge.worker import Worker as ConsumerLoop
+
+        bridge = self._bridge()
+        layer = self._open_layer(bridge)
+        self.server = ProtocolServer(
+            layer,
+            bridge.settings,
+            software="gunicorn",
+            access_log=open_access_log(self.log, self.cfg),
+        )
+        self.http = HttpServer(
+            self.server,
+            read_policy(self.cfg),
+            max_connections=self.cfg.worker_connections,
+            keepalive=self.cfg.keepalive,
+            max_requests=self.max_requests,
+            on_exhausted=self._on_exhausted,
+        )
+        self.consumers = ConsumerLoop(
+            bridge,
+            layer,
+            Wakeup,
+            software=f"gunicorn/{_gunicorn_version()}",
+            multiprocess=self.cfg.workers > 1,
+            environ=self._environ(),
+            socket_of=self._socket_of,
+        )
+        size = bridge.settings.pool_size or self.cfg.worker_connections
+        self.pool = GreenletPool(size, self.consumers.pump_soon)
+        bridge.attach(self._statistics)
+        self.server.start()
+        self.consumers.start(self.pool)
+        self.http.listen(self.sockets, has_siblings=self.cfg.workers > 1)
+
+    def _bridge(self) -> Bridge:
+        from wsgi_bridge.bridge import Bridge
+
+        return self.wsgi if isinstance(self.wsgi, Bridge) else Bridge(self.wsgi)
+
+    def _open_layer(self, bridge: Bridge) -> BaseLayer:
+        """Open the layer, with room for what this process's own connections can have in flight.
+
+        Each connection has one request or one event on its way, and a consumer a window of messages:
+        a burst of all of them at once is no overload. What the layer's URL says goes before this.
+        """
+        most = max(MIN_CAPACITY, self.cfg.worker_connections)
+        channels = {"http.*": most, "websocket.*": most, "gunicorn.response.*": 16 * most}
+        return bridge.open_layer(channel_capacity=channels)
+
+    def _environ(self) -> dict[str, object]:
+        from gunicorn.http.wsgi import WSGIErrorsWrapper
+
+        return {"wsgi.errors": WSGIErrorsWrapper(self.cfg)} if self.cfg.errorlog != "-" else {}
+
+    def _socket_of(self, reply_channel: str) -> Any:
+        """Give an app the chance to take a held handshake's socket (the hijack convention)."""
+        from wsgi_bridge.server.hijack import LazySocket
+        from wsgi_bridge.server.websocket import WebSocketOwner
+
+        owner = self.server.connections.get(reply_channel)
+        return LazySocket(owner) if isinstance(owner, WebSocketOwner) else None
+
+    def _statistics(self) -> dict[str, int]:
+        return {**dataclasses.asdict(self.server.counters), "consumers": self.pool.running}
+
+    # Signals
+
+    def _on_term(self) -> None:
+        """Stop gracefully. The arbiter sends this every second to a surplus worker: idempotent."""
+        self.alive = False
+        self._stop_soon()
+
+    def _on_quit(self) -> None:
+        """Stop at once: sockets still get their 1012."""
+        self.alive = False
+        self._is_urgent = True
+        self.cfg.worker_int(self)
+        self._stop_soon()
+
+    def _on_usr1(self) -> None:
+        self.log.reopen_files()
+
+    def _on_exhausted(self) -> None:
+        self.log.info("Autorestarting worker after %s requests.", self.max_requests)
+        self.alive = False
+        self._stop_soon()
+
+    def _stop_soon(self) -> None:
+        stopped = getattr(self, "_stopped", None)
+        if stopped is not None:
+            stopped.set()
+        elif self._is_urgent:
+            sys.exit(0)  # while the site is still being loaded
+
+    _is_urgent = False
+
+    # The drain
+
+    def _drain(self) -> None:
+        """Finish: no new connections, idle ones closed, 1012 to sockets, responses written out.
+
+        Consumers go on meanwhile, and the disconnects of the closed sockets are handled too.
+        """
+        limit = self.cfg.graceful_timeout * DRAIN_PART - DRAIN_RESERVE
+        deadline = time.monotonic() + max(0.5, 0.5 if self._is_urgent else limit)
+        self.http.stop()
+        self.server.stop()
+        while time.monotonic() < deadline and not self._is_drained():
+            if self._is_urgent:
+                deadline = min(deadline, time.monotonic() + 0.5)
+            time.sleep(DRAIN_STEP)
+
+    def _is_drained(self) -> bool:
+        pending = self.server.layer.global_statistics()["messages_pending"]
+        return not (self.server.counters.connections or pending or self.pool.running)
+
+    def _finish(self) -> None:
+        import gevent
+
+        left = self.pool.kill()
+        if left or self.server.counters.connections:
+            self.log.warning("Stopping with %d connections and %d consumers unfinished",
+                             self.server.counters.connections, len(left))  # fmt: skip
+        gevent.killall(left, timeout=1.0)
+        self.consumers.stop()
+        self.server.close()
+
+
+def _gunicorn_version() -> str:
+    import gunicorn
+
+    return str(gunicorn.__version__)
