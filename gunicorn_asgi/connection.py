@@ -19,6 +19,7 @@ from wsgi_bridge.protocols.handshake import HandshakeError
 from wsgi_bridge.protocols.http import BodyFlow, HttpExchange, ResponseError, State, error_response
 from wsgi_bridge.protocols.websocket import Broadcast
 from wsgi_bridge.server.outbound import Outbound, Socket
+from wsgi_bridge.server.server import NEVER
 from wsgi_bridge.wsgi_reply import MESSAGE_COST, WINDOW
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ class HttpConnection:
     """The owner of one client's socket, until it closes or becomes a WebSocket."""
 
     __slots__ = ("__weakref__", "_body_channel", "_exchange", "_flow", "_flow_channel", "_flow_cost",
-                 "_flow_sent", "_is_eof", "_is_reading", "_pending_body", "_queue", "_reader",
-                 "_reply_channel", "_request", "_response_headers", "_watcher", "client", "http", "out",
+                 "_flow_sent", "_is_eof", "_is_head_begun", "_is_reading", "_pending_body", "_queue", "_reader",
+                 "_reply_channel", "_request", "_response_headers", "_watcher", "client", "deadline", "http", "out",
                  "scheme", "server", "sock")  # fmt: skip
 
     def __init__(self, http: HttpServer, sock: Socket, client: Any, server: Any) -> None:
@@ -59,7 +60,9 @@ class HttpConnection:
         self._reset_flow()
         self._watcher = http.loop.io(sock.fileno(), READ)
         self._watcher.start(self._on_readable)
-        http.idle.add(self)
+        self._is_head_begun = False
+        self.deadline = http.clock() + http.head_timeout
+        http.server.timed.add(self)
         http.connections.add(self)
 
     def _reset_flow(self) -> None:
@@ -82,17 +85,21 @@ class HttpConnection:
         if not data:
             self._on_eof()
             return
-        if self._exchange is None:
-            self.http.idle.discard(self)
         try:
             self._reader.feed(data)
         except RequestError as exc:
             self._refuse(exc)
             return
-        if self._exchange is None and self._request is None:
-            self.http.heads.add_once(self)
+        if self._exchange is None:
+            self._await_head()
         elif self._queue or (self._flow is not None and not self._flow.is_open):
             self._stop_reading()
+
+    def _await_head(self) -> None:
+        """Time a request's head from its first byte on: absolutely, not from read to read."""
+        if not self._is_head_begun and not self._reader.is_idle:
+            self._is_head_begun = True
+            self.deadline = self.http.clock() + self.http.head_timeout
 
     def _start_reading(self) -> None:
         if not self._is_reading and not self._is_eof and not self.out.is_lost:
@@ -111,7 +118,6 @@ class HttpConnection:
             return  # the earlier requests are answered first, and then the connection is closed
         address = self.client[0] if self.client else "a Unix socket"
         logger.warning("Invalid request from ip=%s: %s", address, error)
-        self.http.heads.discard(self)
         exchange = HttpExchange(is_head=False, is_http10=False, keep_alive=False)
         self.out.write(exchange.encode(error_response(error.status, str(error)), self.http.preamble))
         self._close_gracefully()
@@ -145,9 +151,10 @@ class HttpConnection:
 
     def _begin(self, request: Request) -> None:
         http = self.http
-        http.heads.discard(self)
         self._request = request
-        request.started = http.clock()
+        self._is_head_begun = False
+        request.started = now = http.clock()
+        self.deadline = now + http.http_timeout
         if request.is_upgrade:
             self._open_websocket(request)
             return
@@ -161,7 +168,6 @@ class HttpConnection:
             self._flow = BodyFlow(request.expects_continue)
             self._body_channel = message["body_channel"] = http.layer.new_channel(BODY_CHANNEL)
             self._body_started(len(message["body"]))
-        http.waiting.add(self)
         self._send_request(message, http.retry_soon)
 
     def _body_started(self, inline: int) -> None:
@@ -172,7 +178,7 @@ class HttpConnection:
     def _send_request(self, message: dict[str, Any], retry: Any) -> None:
         """Send the request; a full channel is tried once more, when the workers had their turn."""
         try:
-            self.http.layer.send("http.request", message)
+            self.http.layer.hand_over("http.request", message)
         except ChannelFull:
             if retry is not None:
                 retry(lambda: self._send_again(message))
@@ -200,12 +206,9 @@ class HttpConnection:
 
     def _scheme(self, request: Request) -> str:
         """``https`` when a trusted proxy says so (gunicorn's ``secure_scheme_headers``)."""
-        if self.http.policy.secure_headers and self.http.is_trusted(self.client):
-            secure = self.http.policy.secure_headers
-            for name, value in request.headers:
-                if name in secure:
-                    return "https" if secure[name] == value else "http"
-        return self.scheme
+        if request.forwarded is None or not self.http.is_trusted(self.client):
+            return self.scheme
+        return "https" if request.forwarded else "http"
 
     # The request's body
 
@@ -216,7 +219,7 @@ class HttpConnection:
             data = b"".join(self._pending_body)
         chunk = {"content": data, "more_content": has_more}
         try:
-            self.http.layer.send(self._body_channel, chunk)
+            self.http.layer.hand_over(self._body_channel, chunk)
             self._pending_body = None
         except (ChannelFull, ChannelLayerUnavailable):
             if self._pending_body is None:
@@ -268,7 +271,7 @@ class HttpConnection:
         self.deliver(dict(broadcast.message))
 
     def _prepare_response(self, exchange: HttpExchange, message: dict[str, Any]) -> None:
-        self.http.waiting.discard(self)
+        self.deadline = NEVER
         request = self._request
         if request is not None and not request.is_complete:
             # What is left of the body will not be read: nobody may take it for a request.
@@ -293,8 +296,9 @@ class HttpConnection:
 
     def _report_flow(self) -> None:
         if self._flow_cost >= WINDOW // 2 and self.out.size < WINDOW // 2:
-            if self._post(self._flow_channel, {"sent": self._flow_sent - self.out.size}):
-                self._flow_cost = self.out.size
+            if self._post(self._flow_channel, {"sent": max(0, self._flow_sent - self.out.size)}):
+                # What still waits is reported when it has gone, however little it is.
+                self._flow_cost = WINDOW // 2 if self.out.size else 0
 
     def _finish(self, exchange: HttpExchange) -> None:
         """The response is complete, or broken off: go on to the next request, or close."""
@@ -314,7 +318,7 @@ class HttpConnection:
             if not self._queue and self._flow is None:
                 self._start_reading()
         else:
-            http.idle.add(self)
+            self.deadline = http.clock() + http.keepalive
 
     def _log(self, request: Request, exchange: HttpExchange) -> None:
         assert self.http.access_log is not None
@@ -349,6 +353,7 @@ class HttpConnection:
         rest = self._reader.rest
         self._stop_reading()
         http.connections.discard(self)
+        http.server.timed.discard(self)
         entry = None if http.access_log is None else (request, self.client)
         owner = http.sockets.open(self.sock, self._watcher, handshake, message, entry)
         if rest:
@@ -356,17 +361,15 @@ class HttpConnection:
 
     # The end
 
-    def on_idle_due(self) -> None:
-        """No request came in time: gunicorn's ``keepalive``."""
-        self._close()
-
-    def on_head_due(self) -> None:
-        """A request's head was not complete in time."""
-        self._refuse(RequestError(408, "the request's head took too long"))
-
-    def on_waiting_due(self) -> None:
-        """No consumer answered in time."""
-        self._answer(504)
+    def on_due(self) -> None:
+        """What this connection waits for did not come in time."""
+        self.deadline = NEVER
+        if self._exchange is not None:
+            self._answer(504)
+        elif self._is_head_begun:
+            self._refuse(RequestError(408, "the request took too long to come"))
+        else:
+            self._close()  # idle: gunicorn's ``keepalive``
 
     def stop(self, code: int) -> None:
         """The server stops: close when idle, else after the response that is due."""
@@ -398,7 +401,7 @@ class HttpConnection:
 
     def _post(self, channel: str, message: dict[str, Any]) -> bool:
         try:
-            self.http.layer.send(channel, message)
+            self.http.layer.hand_over(channel, message)
         except ChannelLayerError as exc:
             logger.info("%s was not told: %r", channel, exc)
             return False
@@ -444,7 +447,5 @@ class HttpConnection:
     def _leave(self) -> None:
         self.out.close()
         self._queue = None
-        self.http.idle.discard(self)
-        self.http.heads.discard(self)
-        self.http.waiting.discard(self)
+        self.http.server.timed.discard(self)
         self.http.connections.discard(self)

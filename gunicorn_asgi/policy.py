@@ -9,12 +9,15 @@ from __future__ import annotations
 import ipaddress
 import os
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 # gunicorn's own ceilings: MAX_REQUEST_LINE, MAX_HEADERS, DEFAULT_MAX_HEADERFIELD_SIZE.
 MAX_LINE = 8190
 MAX_FIELDS = 32768
 MAX_FIELD_SIZE = 8190
+
+_SPECIAL = frozenset((b"content-length", b"transfer-encoding", b"host", b"expect", b"upgrade"))
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -31,10 +34,10 @@ class RequestPolicy:
     is_everyone_trusted: bool = False
     root_path: str = ""
 
-    @property
-    def head(self) -> int:
-        """Bytes that a whole request head may take: line and fields, each with its CRLF."""
-        return self.line + 2 + self.fields * (self.field_size + 4)
+    @cached_property
+    def special_fields(self) -> frozenset[bytes]:
+        """Names of the fields that say how to read a request."""
+        return _SPECIAL.union(self.secure_headers)
 
     def is_trusted(self, peer: str | None) -> bool:
         """Whether a peer's forwarding fields are believed; None is the peer of a Unix socket."""

@@ -22,8 +22,6 @@ from wsgi_bridge.protocols.handshake import is_websocket_upgrade
 # Bytes of a request body that are read before its consumer is asked, so that small ones come inline.
 MAX_INLINE_BODY = 65536
 
-_SPECIAL = frozenset((b"content-length", b"transfer-encoding", b"host", b"expect", b"upgrade"))
-
 
 class RequestError(Exception):
     """A request that is refused; ``status`` is the answer's."""
@@ -36,7 +34,7 @@ class RequestError(Exception):
 class Request:
     """A request as it was read. Its body's bytes are in ``parts`` until somebody takes them."""
 
-    __slots__ = ("body_size", "expects_continue", "has_body", "headers", "is_complete", "is_upgrade",
+    __slots__ = ("body_size", "expects_continue", "forwarded", "has_body", "headers", "is_complete", "is_upgrade",
                  "keep_alive", "method", "parts", "started", "target", "version")  # fmt: skip
 
     def __init__(self, target: bytes, headers: list[list[bytes]]) -> None:
@@ -46,6 +44,7 @@ class Request:
         self.version = "1.1"
         self.keep_alive = True
         self.is_upgrade = False
+        self.forwarded: bool | None = None  # whether a proxy says https; None when it says nothing
         self.expects_continue = False
         self.has_body = False
         self.body_size: int | None = None  # None: chunked
@@ -112,11 +111,13 @@ class RequestReader:
     """
 
     __slots__ = ("_declined", "_headers", "_is_head_done", "_is_taken", "_parser", "_pending",
-                 "_policy", "_receiver", "_request", "_special", "_target", "rest")  # fmt: skip
+                 "_policy", "_receiver", "_request", "_special", "_specials", "_target",
+                 "rest")  # fmt: skip
 
     def __init__(self, receiver: Receiver, policy: RequestPolicy) -> None:
         self._receiver = receiver
         self._policy = policy
+        self._specials = policy.special_fields
         self._parser = httptools.HttpRequestParser(self)
         self._request: Request | None = None
         self._declined: Request | None = None
@@ -178,7 +179,7 @@ class RequestReader:
         if len(name) + len(value) + 4 > policy.field_size:
             raise RequestError(431, f"header field {name[:40]!r} is too large")
         self._headers.append([name, value])
-        if name in _SPECIAL:
+        if name in self._specials:
             self._take_special(name, value)
 
     def on_headers_complete(self) -> None:
@@ -230,7 +231,7 @@ class RequestReader:
     def _take_special(self, name: bytes, value: bytes) -> None:
         if self._special is None:
             self._special = {}
-        elif name in self._special:
+        elif name in self._special and name not in self._policy.secure_headers:
             # Host: RFC 9112 section 3.2. The others: two framings, or two minds.
             raise RequestError(400, f"more than one {name.decode()} field")
         self._special[name] = value
@@ -248,6 +249,9 @@ class RequestReader:
         elif b"content-length" in special:
             request.body_size = int(special[b"content-length"])
             request.has_body = request.body_size > 0
+        for name, value in self._policy.secure_headers.items():
+            if name in special:
+                request.forwarded = special[name] == value
         self._apply_expect(request, special.get(b"expect"))
         request.is_upgrade = self._parser.should_upgrade()
 

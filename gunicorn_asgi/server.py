@@ -12,8 +12,7 @@ from typing import Any
 
 from gunicorn_asgi.connection import HttpConnection
 from gunicorn_asgi.policy import RequestPolicy
-from wsgi_bridge.server.deadlines import DeadlineQueue
-from wsgi_bridge.server.server import ProtocolServer
+from wsgi_bridge.server.server import NEVER, ProtocolServer
 from wsgi_bridge.server.sockets import READ, WebSockets
 
 logger = logging.getLogger(__name__)
@@ -71,19 +70,12 @@ class HttpServer:
         self.connections: set[HttpConnection] = set()
         self.max_connections = max_connections
         self.is_stopping = False
-        self._keepalive = keepalive
+        self.keepalive = keepalive
+        self.head_timeout = max(keepalive, HEAD_TIMEOUT)
+        self.http_timeout = self.settings.http_timeout or NEVER
         self._max_requests = max_requests
         self._on_exhausted = on_exhausted
         self._listeners: list[Listener] = []
-        new = server.new_deadlines
-        head_timeout = max(keepalive, HEAD_TIMEOUT)
-        self.idle: DeadlineQueue[HttpConnection] = new(
-            keepalive or head_timeout, HttpConnection.on_idle_due
-        )
-        self.heads: DeadlineQueue[HttpConnection] = new(head_timeout, HttpConnection.on_head_due)
-        self.waiting: DeadlineQueue[HttpConnection] = new(
-            self.settings.http_timeout, HttpConnection.on_waiting_due
-        )
 
     @property
     def preamble(self) -> bytes:
@@ -116,7 +108,7 @@ class HttpServer:
             if counters.requests_count == self._max_requests:
                 self._on_exhausted()
             return False
-        return self._keepalive > 0 and not self.is_stopping
+        return self.keepalive > 0 and not self.is_stopping
 
     def retry_soon(self, function: Callable[[], None]) -> None:
         """Call ``function`` when the workers have had their turn."""

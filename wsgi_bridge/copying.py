@@ -30,7 +30,7 @@ _INT_MAX = 2**63 - 1
 # and 9 bytes for a number with its header. So a size is never under the packed size.
 _CONTAINER_SIZE = 5
 _ITEM_SIZE = 9
-_PAIR_SIZE = _ITEM_SIZE + 2 * _ITEM_SIZE  # a list of two, inside a list
+_PAIR_SIZE = _ITEM_SIZE + _CONTAINER_SIZE + 2 * _ITEM_SIZE  # a list of two, inside a list
 _KNOWN_KEY_SIZE = 16
 _KEY_AND_ITEM_SIZE = 5 + _KNOWN_KEY_SIZE + _ITEM_SIZE
 

@@ -93,5 +93,4 @@ def reader_of(name: str) -> str:
     That is the part up to and including `!` of a process-specific name, and else the name itself.
     `name` is not checked.
     """
-    end = name.find("!")
-    return name if end < 0 else name[: end + 1]
+    return name[: name.find("!") + 1] or name

@@ -171,7 +171,10 @@ def _try_deliver(entry: Entry, failures: list[tuple[str, Exception]]) -> bool:
     """Send one message; note a failure instead of raising it, since others wait behind this one."""
     layer, to_group, name, message = entry
     try:
-        deliver(layer, to_group, name, message)
+        if to_group:
+            layer.send_group(name, message)
+        else:
+            layer.hand_over(name, message)  # a copy that was checked, and is nobody else's
     except ChannelLayerError as exc:
         failures.append((name, exc))
     except Exception as exc:  # a third party's layer: the acknowledgement must still go out

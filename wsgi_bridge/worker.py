@@ -14,6 +14,7 @@ what calls ``pump`` soon are given to it. Rules kept here:
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -32,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 # Messages taken in one operation at most.
 BATCH = 64
+# Seconds between two attempts at an acknowledgement whose reply channel is full.
+ACK_RETRY_DELAY = 0.05
 
 # Every channel that a protocol server sends to, routed or not: what nobody receives would fill up.
 PROTOCOL_CHANNELS = frozenset(
@@ -178,6 +181,19 @@ class Worker:
             outbox.send(reply, {"accept": True})
         for name, exc in outbox.flush(ack=ack):
             logger.error("%s: a message to %s was lost: %r", match.route.name, name, exc)
+        if ack is not None and not outbox.acknowledged:
+            self._acknowledge_late(*ack)
+
+    def _acknowledge_late(self, reply: str, order: int) -> None:
+        """Try again: without its acknowledgement a socket waits until the layer's expiry."""
+        deadline = time.monotonic() + self.layer.expiry
+        while time.monotonic() < deadline:
+            time.sleep(ACK_RETRY_DELAY)
+            try:
+                self.layer.send(reply, {"ack": order})
+            except ChannelLayerError:
+                continue
+            return
 
     def _deny(self, outbox: Outbox, reply: str | None, exc: DenyConnection) -> None:
         if reply is not None:

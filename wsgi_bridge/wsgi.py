@@ -10,6 +10,7 @@ greenlet or thread that may block. Rules kept here:
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -69,7 +70,9 @@ def run_wsgi(
         environ.update(extra_environ)
     _serve(app, environ, Response(reply, message["method"], message["path"], hijacked))
     if type(stream) is ChunkedInput:
-        stream.discard()
+        # A layer that is gone keeps nothing either.
+        with contextlib.suppress(ChannelLayerError):
+            stream.discard()
 
 
 def collect_response(

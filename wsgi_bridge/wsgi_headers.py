@@ -51,6 +51,7 @@ class _Kind(enum.Enum):
 _PLAIN = _Kind.PLAIN
 _statuses: dict[str, int] = {}
 _names: dict[str, tuple[bytes, _Kind]] = {}
+_warned: set[str] = set()
 
 
 def parse_status(status: str) -> int:
@@ -80,8 +81,10 @@ def encode_headers(headers: Iterable[tuple[str, str]]) -> tuple[list[list[bytes]
         elif kind is _Kind.LENGTH:
             length = _parse_length(encoded_value, length)
             fields.append([encoded_name, encoded_value])
-        elif value.strip().lower() == "close":
+        elif encoded_value.strip().lower() == b"close":
             fields.append([encoded_name, encoded_value])
+        else:
+            _warn_left_out(name)
     return fields, length
 
 
@@ -107,11 +110,16 @@ def _add_name(name: Any) -> tuple[bytes, _Kind]:
         kind = _Kind.LENGTH
     elif name.lower() in _HOP_BY_HOP:
         kind = _Kind.HOP_BY_HOP
-        # Once for each name, since the next one comes from the cache.
-        logger.warning("hop-by-hop field %s of the app is left out of its responses", name)
     if len(_names) < CACHE_LIMIT:
         _names[str(name)] = name.encode("ascii"), kind
     return name.encode("ascii"), kind
+
+
+def _warn_left_out(name: str) -> None:
+    """Warn once for each name: a site that sends one sends it with every response."""
+    if name.lower() not in _warned:
+        _warned.add(name.lower())
+        logger.warning("hop-by-hop field %s of the app is left out of its responses", name)
 
 
 def _encode_value(name: str, value: Any) -> bytes:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from wsgi_bridge.exceptions import RequestAborted
-from wsgi_bridge.protocols.http import INITIAL_BODY_WINDOW
+from wsgi_bridge.messages import BODY_WINDOW
 from wsgi_bridge.wsgi_reply import STALL_TIMEOUT
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class ChunkedInput:
         # Bytes that the chunks still bring; None when only their end says.
         self._to_come = None if length is None else max(length - len(self._buffer), 0)
         self._received = 0
-        self._window = 0 if expects_continue else INITIAL_BODY_WINDOW
+        self._window = 0 if expects_continue else BODY_WINDOW
         self._has_ended = self._to_come == 0
         self._failure = ""
 
@@ -114,15 +114,15 @@ class ChunkedInput:
     def _take(self, size: int | None, *, is_line: bool) -> bytes:
         """Return up to ``size`` bytes, or up to a newline, receiving until they are there."""
         limit = None if size is None or size < 0 else size
-        parts = []
-        taken = 0
+        part = self._take_buffered(limit, is_line)
+        if _is_enough(part, len(part), limit, is_line) or not self._maybe_fill():
+            return part
+        taken = bytearray(part)  # not a list of parts: a client may send a byte in each
         while True:
-            part = self._take_buffered(None if limit is None else limit - taken, is_line)
-            parts.append(part)
-            taken += len(part)
-            is_done = taken == limit or (is_line and part.endswith(b"\n"))
-            if is_done or not self._maybe_fill():
-                return b"".join(parts) if len(parts) > 1 else part
+            part = self._take_buffered(None if limit is None else limit - len(taken), is_line)
+            taken += part
+            if _is_enough(part, len(taken), limit, is_line) or not self._maybe_fill():
+                return bytes(taken)
 
     def _take_buffered(self, limit: int | None, is_line: bool) -> bytes:
         buffer, start = self._buffer, self._position
@@ -181,6 +181,11 @@ class ChunkedInput:
             else:
                 self._has_ended = True
         return content
+
+
+def _is_enough(part: bytes, size: int, limit: int | None, is_line: bool) -> bool:
+    """Whether a read that got ``size`` bytes, ``part`` the last of them, has what it wants."""
+    return size == limit or (is_line and part.endswith(b"\n"))
 
 
 def _find_framing(headers: Iterable[tuple[bytes, bytes]]) -> tuple[int | None, bool]:

@@ -7,23 +7,23 @@ pieces that a layer takes, under the flow control of messages.py. Rules kept her
 - any other names a `flow_channel` in its first message; from then on what is on its way costs at
   most WINDOW and one piece, a message counting its content and MESSAGE_COST
 - a full reply channel is waited for: content is never lost, only a client or a server is
-- once the client is known to be gone nothing more is sent
+- a client that went away ends the response: it is broken off, since the server waits for its end
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from wsgi_bridge.exceptions import ChannelFull, RequestAborted
+from wsgi_bridge.messages import RESPONSE_WINDOW
 
 if TYPE_CHECKING:
     from wsgi_bridge.layers.base import BaseLayer
 
-# Bytes of a response that may be on their way to the client. As much as a browser's receive window
-# of 2 ms at 1 Gbit/s: the next piece is there before the socket runs dry.
-WINDOW = 262144
+# Bytes that the messages on their way to the client may cost before the app has to wait.
+WINDOW = RESPONSE_WINDOW
 # Bytes of content in one message of several: two of them fill the window, so that one is made while
 # the other is written.
 PIECE_SIZE = WINDOW // 2
@@ -47,11 +47,11 @@ class Reply:
     """The reply channel of one request. Owned by the greenlet or thread that runs the app.
 
     ``send`` blocks while the client does not read, and raises RequestAborted when it went away or
-    read nothing for ``stall_timeout`` seconds; ``is_closed`` says that the server knows already.
+    read nothing for ``stall_timeout`` seconds.
     """
 
     __slots__ = ("_channel", "_checked", "_content_sent", "_flow_channel", "_layer", "_on_the_way",
-                 "_stall_timeout", "_unreported", "is_closed")  # fmt: skip
+                 "_stall_timeout", "_unreported")  # fmt: skip
 
     def __init__(
         self, layer: BaseLayer, channel: str, stall_timeout: float = STALL_TIMEOUT
@@ -60,7 +60,6 @@ class Reply:
         self._channel = channel
         self._stall_timeout = stall_timeout
         self._flow_channel = ""
-        self.is_closed = False
 
     def send(self, message: dict[str, Any]) -> None:
         """Send one response message, which has ``content`` and ``more_content``.
@@ -75,13 +74,12 @@ class Reply:
 
     def break_off(self) -> None:
         """Say that the response ends here, incomplete: the server closes the connection."""
-        if not self.is_closed:
-            self.post({"closed": True})
+        self.post({"closed": True})
 
     def post(self, message: dict[str, Any]) -> None:
         """Send a message outside the window; wait while the reply channel is full."""
         try:
-            self._layer.send(self._channel, message)
+            self._layer.hand_over(self._channel, message)
         except ChannelFull:
             self._post_when_room(message)
 
@@ -91,7 +89,7 @@ class Reply:
         while True:
             time.sleep(back_off)
             try:
-                return self._layer.send(self._channel, message)
+                return self._layer.hand_over(self._channel, message)
             except ChannelFull:
                 if time.monotonic() >= deadline:
                     raise
@@ -130,7 +128,7 @@ class Reply:
             self._take_reports(0.0)
         while self._on_the_way >= WINDOW:
             if not self._take_reports(self._stall_timeout):
-                self._abort(f"the client read nothing for {self._stall_timeout} seconds")
+                raise RequestAborted(f"the client read nothing for {self._stall_timeout} seconds")
 
     def _take_reports(self, timeout: float) -> bool:
         """Take the server's reports of what went out; return whether there was any."""
@@ -138,11 +136,7 @@ class Reply:
         unreported = self._unreported
         for _, report in reports:
             if report.get("closed"):
-                self.is_closed = True
-                self._abort("the client went away while its response was written")
+                raise RequestAborted("the client went away while its response was written")
             while unreported and unreported[0][0] <= report["sent"]:
                 self._on_the_way -= unreported.popleft()[1]
         return bool(reports)
-
-    def _abort(self, reason: str) -> NoReturn:
-        raise RequestAborted(reason)

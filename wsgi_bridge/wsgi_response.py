@@ -202,9 +202,11 @@ class Response:
             }
         else:
             message = {"content": content, "more_content": has_more}
-        # Before it is sent: a send that fails may have sent some of it.
-        self.state = SENDING if has_more else COMPLETE
+        # A send that fails may have sent some of it, or have found the client gone.
+        self.state = SENDING
         self._sink.send(message)
+        if not has_more:
+            self.state = COMPLETE
 
     # Content-Length
 

@@ -150,6 +150,16 @@ class BaseLayer(ABC):
         ChannelFull, ChannelLayerUnavailable.
         """
 
+    def hand_over(self, channel: str, message: dict[str, Any]) -> None:
+        """Do as `send`, for a sender that gives `message` away.
+
+        The sender promises that it made the message itself, of plain types and within the limits,
+        and that it never touches it, or anything in it, again: a layer may then do without the copy
+        and the check. For protocol servers and the bridge. Raises ChannelFull,
+        ChannelLayerUnavailable.
+        """
+        self.send(channel, message)
+
     @abstractmethod
     def _take(self, channels: Sequence[str], limit: int, compact: bool) -> Batch:
         """Remove and return up to `limit` messages without waiting; see `receive_many`."""

@@ -86,19 +86,24 @@ class MemoryLayer(BaseLayer):
 
     def send(self, channel: str, message: dict[str, Any]) -> None:
         """Put a copy of `message` on `channel`; see BaseLayer."""
-        reader = channel
         if channel not in self._queues:  # those names have been checked
             check_channel(channel)
-            reader = reader_of(channel)
-        copied = copy_message(message, self.max_message_size)
+        self.hand_over(channel, copy_message(message, self.max_message_size))
+
+    def hand_over(self, channel: str, message: dict[str, Any]) -> None:
+        """Put `message` itself on `channel`; see BaseLayer."""
+        queues = self._queues
         now = self.clock()
         with self._lock:
-            queue = self._queues.get(reader) or self._open(reader, now)
+            queue = queues.get(channel)
+            if queue is None:
+                reader = channel[: channel.find("!") + 1] or channel
+                queue = queues.get(reader) or self._open(reader, now)
             entries = queue.entries
             if len(entries) >= queue.capacity and not self._purge(queue, now):
                 queue.full.add(now)
                 raise ChannelFull(channel)
-            entries.append((now + self.expiry, channel, copied))
+            entries.append((now + self.expiry, channel, message))
             sent = queue.sent
             if now >= sent.next_mark:
                 sent.mark(now)

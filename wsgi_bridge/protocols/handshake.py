@@ -31,8 +31,8 @@ _DEFLATE = ServerPerMessageDeflateFactory(
     compress_settings={"memLevel": 5},
 )
 
-_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
-_BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
+_is_token = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
+_has_bad_byte = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 # Fields of the 101 that are not the consumer's to write.
 _RESERVED = frozenset((b"connection", b"upgrade", b"content-length", b"transfer-encoding"))
@@ -117,7 +117,7 @@ def encode_accept(
             raise ResponseError(f"subprotocol {subprotocol!r} is not one of those offered: {offered}")
         parts += (b"Sec-WebSocket-Protocol: ", subprotocol.encode("ascii"), b"\r\n")
     for name, value in headers:
-        if not _TOKEN(name) or _BAD_VALUE(value):
+        if not _is_token(name) or _has_bad_byte(value):
             raise ResponseError(f"header field {name!r} has a byte that is not allowed")
         if name.lower() not in _RESERVED and not name.lower().startswith(b"sec-websocket-"):
             parts += (name, b": ", value, b"\r\n")
@@ -172,7 +172,7 @@ def _is_key(key: bytes) -> bool:
 def _subprotocols(fields: dict[bytes, list[bytes]]) -> tuple[str, ...]:
     joined = b",".join(fields.get(b"sec-websocket-protocol", []))
     names = [item.strip() for item in joined.split(b",") if item.strip()]
-    if not all(_TOKEN(name) for name in names):
+    if not all(_is_token(name) for name in names):
         raise HandshakeError("Sec-WebSocket-Protocol is not a list of tokens")
     return tuple(name.decode() for name in names)
 

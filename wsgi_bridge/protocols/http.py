@@ -28,13 +28,34 @@ INITIAL_BODY_WINDOW = 65536
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
-_BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
-_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
-# Hop-by-hop fields (RFC 9110 section 7.6.1) are the server's to write, never the consumer's.
-_HOP_BY_HOP = frozenset(
-    (b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade")
-)
-_OURS = _HOP_BY_HOP | {b"content-length", b"date", b"server"}
+_has_bad_byte = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
+_is_token = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
+# Field names remembered with their kind. Consumers may make names up, so there is a bound.
+KINDS_LIMIT = 1024
+
+
+class _Kind(enum.Enum):
+    """What has to be done with a field of a response."""
+
+    PLAIN = enum.auto()
+    LENGTH = enum.auto()
+    HOP_BY_HOP = enum.auto()  # RFC 9110 section 7.6.1: the server's to write, never the consumer's
+    OURS = enum.auto()  # the server writes it, unless the consumer does
+
+
+_PLAIN = _Kind.PLAIN
+_KINDS = {
+    b"content-length": _Kind.LENGTH,
+    b"connection": _Kind.HOP_BY_HOP,
+    b"keep-alive": _Kind.HOP_BY_HOP,
+    b"proxy-connection": _Kind.HOP_BY_HOP,
+    b"te": _Kind.HOP_BY_HOP,
+    b"transfer-encoding": _Kind.HOP_BY_HOP,
+    b"upgrade": _Kind.HOP_BY_HOP,
+    b"date": _Kind.OURS,
+    b"server": _Kind.OURS,
+}
+_kinds: dict[bytes, _Kind] = {}
 _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus
 }
@@ -110,9 +131,9 @@ class HttpExchange:
         if type(status) is not int or not 200 <= status <= 999:
             raise ResponseError(f"status is an int from 200 to 999, not {status!r}")
         parts = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status, preamble]
-        length, has_server_fields = self._encode_fields(message.get("headers", ()), parts)
-        if has_server_fields:
-            parts[1] = has_server_fields.complete(preamble)
+        length, given = self._encode_fields(message.get("headers", ()), parts)
+        if given:
+            parts[1] = _without(preamble, given)
         content = message.get("content", b"")
         has_more = bool(message.get("more_content"))
         self._choose_framing(status, length, None if has_more else len(content), parts)
@@ -129,25 +150,26 @@ class HttpExchange:
 
     def _encode_fields(
         self, headers: Iterable[tuple[bytes, bytes]], parts: list[bytes]
-    ) -> tuple[int | None, _ServerFields | None]:
+    ) -> tuple[int | None, set[bytes] | None]:
+        """Encode the consumer's fields; return its Content-Length and which of ours it gave."""
         length: int | None = None
-        ours: _ServerFields | None = None
+        given: set[bytes] | None = None
         for name, value in headers:
-            lower = name.lower()
-            if lower in _OURS:
-                if lower == b"content-length":
+            kind = _kinds.get(name) or _add_kind(name)
+            if kind is not _PLAIN:
+                if kind is _Kind.LENGTH:
                     length = _parse_length(value, length)
                     continue
-                if lower in _HOP_BY_HOP:
-                    if lower == b"connection" and b"close" in value.lower():
+                if kind is _Kind.HOP_BY_HOP:
+                    if b"close" in value.lower():
                         self.keep_alive = False
                     continue
-                ours = ours or _ServerFields()
-                ours.found.add(lower)
-            if _BAD_VALUE(value) or not _TOKEN(name):
+                given = given or set()
+                given.add(name.lower())
+            if _has_bad_byte(value):
                 raise ResponseError(f"header field {name!r} has a byte that is not allowed")
             parts.append(b"%b: %b\r\n" % (name, value))
-        return length, ours
+        return length, given
 
     def _choose_framing(
         self, status: int, length: int | None, known: int | None, parts: list[bytes]
@@ -206,20 +228,6 @@ class HttpExchange:
             self.state = State.DONE
 
 
-class _ServerFields:
-    """Server and Date fields that the consumer wrote itself: ours are left out then."""
-
-    __slots__ = ("found",)
-
-    def __init__(self) -> None:
-        self.found: set[bytes] = set()
-
-    def complete(self, preamble: bytes) -> bytes:
-        """Return the server's fields without those that the consumer gave."""
-        lines = preamble.splitlines(keepends=True)
-        return b"".join(line for line in lines if line.split(b":")[0].lower() not in self.found)
-
-
 class BodyFlow:
     """The account of one request body that goes out in chunks.
 
@@ -257,6 +265,22 @@ def error_response(
     content = f"{status} {phrase}\n{reason}\n" if reason else f"{status} {phrase}\n"
     fields = [[b"Content-Type", b"text/plain; charset=utf-8"], *(list(pair) for pair in headers)]
     return {"status": status, "headers": fields, "content": content.encode()}
+
+
+def _without(preamble: bytes, given: set[bytes]) -> bytes:
+    """Return the server's fields without those that the consumer gave itself."""
+    lines = preamble.splitlines(keepends=True)
+    return b"".join(line for line in lines if line.partition(b":")[0].lower() not in given)
+
+
+def _add_kind(name: bytes) -> _Kind:
+    """Return the kind of a field name, and remember it. Raises ResponseError."""
+    if not _is_token(name):
+        raise ResponseError(f"header field name {name!r} is no token")
+    kind = _KINDS.get(name.lower(), _PLAIN)
+    if len(_kinds) < KINDS_LIMIT:
+        _kinds[name] = kind
+    return kind
 
 
 def _parse_length(value: bytes, earlier: int | None) -> int:

@@ -7,10 +7,12 @@ nothing, until the peer closes too, or for LINGER_TIMEOUT.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from wsgi_bridge.server.deadlines import DeadlineQueue
 from wsgi_bridge.server.outbound import Socket
+
+if TYPE_CHECKING:
+    from wsgi_bridge.server.server import ProtocolServer
 
 # Seconds. gunicorn's own lingering close waits 2, nginx's 5.
 LINGER_TIMEOUT = 2.0
@@ -20,14 +22,15 @@ _DISCARD_SIZE = 65536
 class Lingerer:
     """A socket on its way out. Owns it from its creation on."""
 
-    __slots__ = ("_deadlines", "_sock", "_watcher")
+    __slots__ = ("_server", "_sock", "_watcher", "deadline")
 
-    def __init__(self, sock: Socket, watcher: Any, deadlines: DeadlineQueue[Lingerer]) -> None:
+    def __init__(self, server: ProtocolServer, sock: Socket, watcher: Any) -> None:
         """Take over ``sock``, whose sending side is shut, and its (stopped) read watcher."""
+        self._server = server
         self._sock = sock
         self._watcher = watcher
-        self._deadlines = deadlines
-        deadlines.add(self)
+        self.deadline = server.clock() + LINGER_TIMEOUT
+        server.timed.add(self)
         watcher.start(self._on_readable)
 
     def _on_readable(self) -> None:
@@ -42,9 +45,13 @@ class Lingerer:
             return
         self.close()
 
+    def on_due(self) -> None:
+        """The peer had its time."""
+        self.close()
+
     def close(self) -> None:
         """Close the socket."""
-        self._deadlines.discard(self)
+        self._server.timed.discard(self)
         self._watcher.stop()
         self._watcher.close()
         self._sock.close()

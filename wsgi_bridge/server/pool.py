@@ -27,35 +27,37 @@ class GreenletPool:
     after the pool was full. Each job has a fresh contextvars context, as a thread's would.
     """
 
-    __slots__ = ("_hub", "_on_free", "_parked", "_running", "size")
+    __slots__ = ("_all", "_hub", "_on_free", "_parked", "size")
 
     def __init__(self, size: int, on_free: Callable[[], None]) -> None:
         self.size = size
         self._hub = get_hub()
         self._on_free = on_free
         self._parked: list[Any] = []
-        self._running: set[Any] = set()
+        self._all: set[Any] = set()
 
     @property
     def free(self) -> int:
         """How many more jobs can start now."""
-        return self.size - len(self._running)
+        return self.size - len(self._all) + len(self._parked)
 
     @property
     def running(self) -> int:
         """How many jobs run now."""
-        return len(self._running)
+        return len(self._all) - len(self._parked)
 
     def start(self, job: Job, first: Any, second: Any) -> None:
         """Run ``job(first, second)`` in a parked greenlet, or a new one."""
-        parked = self._parked
-        worker = parked.pop() if parked else greenlet.greenlet(self._run, self._hub)
-        self._running.add(worker)
+        if self._parked:
+            worker = self._parked.pop()
+        else:
+            worker = greenlet.greenlet(self._run, self._hub)
+            self._all.add(worker)
         worker.switch(job, first, second)
 
     def kill(self) -> list[Any]:
         """Return the greenlets that run now, for the caller to end (gevent.killall)."""
-        return list(self._running)
+        return list(self._all.difference(self._parked))
 
     def _run(self, job: Job, first: Any, second: Any) -> None:
         me = greenlet.getcurrent()
@@ -65,13 +67,12 @@ class GreenletPool:
             try:
                 job(first, second)
             except greenlet.GreenletExit:
-                self._running.discard(me)
+                self._all.discard(me)
                 return
             except BaseException:
                 # The top of a supervised loop: whatever a job lets out must not end the process.
                 logger.exception("a job of the pool failed")
-            was_full = len(self._running) >= self.size
-            self._running.discard(me)
+            was_full = not self.free
             self._parked.append(me)
             if was_full:
                 self._on_free()

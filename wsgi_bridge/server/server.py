@@ -20,8 +20,7 @@ from gevent import get_hub
 
 from wsgi_bridge.layers.base import BaseLayer
 from wsgi_bridge.protocols.websocket import SERVICE_RESTART, Broadcast
-from wsgi_bridge.server.deadlines import DeadlineQueue
-from wsgi_bridge.server.linger import LINGER_TIMEOUT, Lingerer
+from wsgi_bridge.server.linger import Lingerer
 from wsgi_bridge.server.outbound import Socket
 from wsgi_bridge.server.wakeup import Wakeup
 from wsgi_bridge.settings import Settings
@@ -30,10 +29,22 @@ logger = logging.getLogger(__name__)
 
 # Replies taken from the layer in one operation.
 DISPATCH_BATCH = 256
-# Seconds between two sweeps of the deadlines: how late one may be noticed.
+# Seconds between two looks at all deadlines: how late one may be noticed. A timer of libev for each
+# request would cost more than parsing it; ten thousand comparisons take half a millisecond.
 TICK = 0.25
+# The deadline of what waits for nothing.
+NEVER = float("inf")
 # Seconds before a message that found its channel full is tried again.
 RETRY_DELAY = 0.02
+
+
+class Timed(Protocol):
+    """What has a deadline, in seconds of the server's clock; NEVER for none."""
+
+    deadline: float
+
+    def on_due(self) -> None:
+        """The deadline has passed. Called once a tick until it is moved."""
 
 
 class Connection(Protocol):
@@ -99,16 +110,13 @@ class ProtocolServer:
         self._tick_timer: Any = None
         self._listener: Any = None
         self._dispatch_soon = Wakeup(self.dispatch)
-        self.queues: list[DeadlineQueue[Any]] = []
-        self._lingering: DeadlineQueue[Lingerer] = self.new_deadlines(
-            LINGER_TIMEOUT, Lingerer.close
-        )
+        self.timed: set[Timed] = set()
         self._refresh_preamble()
 
     # Life
 
     def start(self) -> None:
-        """Begin to take replies from the layer, and to sweep deadlines."""
+        """Begin to take replies from the layer, and to look at deadlines."""
         self._listener = self.layer.listen([self.reply_prefix], self._dispatch_soon)
         self._tick_timer = self.loop.timer(TICK, TICK)
         self._tick_timer.start(self._tick)
@@ -140,15 +148,9 @@ class ProtocolServer:
         """Forget a reply channel: what still comes for it is dropped."""
         self.connections.pop(reply_channel, None)
 
-    def new_deadlines(self, delay: float, on_due: Callable[[Any], None]) -> DeadlineQueue[Any]:
-        """Return a queue of deadlines that this server sweeps."""
-        queue: DeadlineQueue[Any] = DeadlineQueue(delay, on_due, self.clock)
-        self.queues.append(queue)
-        return queue
-
     def linger(self, sock: Socket, watcher: Any) -> None:
         """Close ``sock`` once the peer has (or LINGER_TIMEOUT); see linger.py."""
-        Lingerer(sock, watcher, self._lingering)
+        Lingerer(self, sock, watcher)
 
     def retry(self, function: Callable[[], None]) -> None:
         """Call ``function`` once, a little later: its channel was full."""
@@ -182,21 +184,24 @@ class ProtocolServer:
         connections = self.connections
         for name in members:
             connection = connections.get(name)
-            if connection is not None:
-                try:
-                    connection.deliver_broadcast(broadcast)
-                except Exception:
-                    logger.exception("group message for %s could not be delivered", name)
+            if connection is None:
+                self.layer.forget_channel(name)  # a request that was answered meanwhile
+                continue
+            try:
+                connection.deliver_broadcast(broadcast)
+            except Exception:
+                logger.exception("group message for %s could not be delivered", name)
 
     # The clock
 
     def _tick(self) -> None:
         self._refresh_preamble()
-        for queue in self.queues:
+        now = self.clock()
+        for item in [item for item in self.timed if item.deadline <= now]:
             try:
-                queue.sweep()
+                item.on_due()
             except Exception:
-                logger.exception("a deadline's action failed")
+                logger.exception("what a deadline asks for failed")
 
     def _refresh_preamble(self) -> None:
         date = formatdate(usegmt=True).encode()

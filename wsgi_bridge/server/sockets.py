@@ -17,7 +17,6 @@ from wsgi_bridge.protocols.handshake import (
     is_origin_allowed,
     read_handshake,
 )
-from wsgi_bridge.server.deadlines import DeadlineQueue
 from wsgi_bridge.server.outbound import Socket
 from wsgi_bridge.server.server import ProtocolServer
 from wsgi_bridge.server.websocket import WebSocketOwner, new_machine
@@ -29,17 +28,7 @@ class WebSockets:
     """The WebSocket connections of one process. Used in the hub only."""
 
     def __init__(self, server: ProtocolServer) -> None:
-        settings = server.settings
         self.server = server
-        self.handshakes: DeadlineQueue[WebSocketOwner] = server.new_deadlines(
-            settings.handshake_timeout, WebSocketOwner.on_handshake_due
-        )
-        self.unacknowledged: DeadlineQueue[WebSocketOwner] = server.new_deadlines(
-            server.layer.expiry, WebSocketOwner.on_unacknowledged
-        )
-        self.closing: DeadlineQueue[WebSocketOwner] = server.new_deadlines(
-            settings.close_timeout, WebSocketOwner.on_close_due
-        )
 
     def check_handshake(self, message: dict[str, Any], method: str) -> Handshake:
         """Check a ``websocket.connect`` message's handshake and origin; raises HandshakeError."""

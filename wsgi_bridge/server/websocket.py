@@ -22,6 +22,8 @@ from wsgi_bridge.protocols.websocket import (
 )
 from wsgi_bridge.server.outbound import Outbound, Socket
 
+from wsgi_bridge.server.server import NEVER
+
 if TYPE_CHECKING:
     from wsgi_bridge.server.sockets import WebSockets
 
@@ -30,6 +32,8 @@ logger = logging.getLogger(__name__)
 READ_SIZE = 65536
 # The policy `block` holds messages back up to this many write buffers, then closes.
 BLOCK_FACTOR = 4
+# Group messages kept for a socket whose handshake is not answered yet.
+MAX_HELD = 100
 
 
 class WebSocketOwner:
@@ -39,7 +43,7 @@ class WebSocketOwner:
     else posts to its reply channel. All methods run in the hub.
     """
 
-    __slots__ = ("__weakref__", "_is_disconnected", "_is_reading", "machine", "out", "path",
+    __slots__ = ("__weakref__", "_held", "_is_closing", "_is_disconnected", "_is_reading", "deadline", "machine", "out", "path",
                  "reply_channel", "request", "sock", "sockets", "started", "watcher")  # fmt: skip
 
     def __init__(
@@ -64,8 +68,12 @@ class WebSocketOwner:
         self.reply_channel = ""
         self.started = sockets.server.clock()
         self.out = Outbound(sockets.server.loop, sock, self._on_progress, self._on_lost)
+        self.deadline = NEVER
+        sockets.server.timed.add(self)
         self._is_reading = True
         self._is_disconnected = False
+        self._is_closing = False
+        self._held: list[Broadcast] | None = None
         watcher.start(self._on_readable)
 
     # Replies: messages from the layer
@@ -78,19 +86,23 @@ class WebSocketOwner:
             machine.answer(message, self.sockets.server.preamble)
         except ResponseError as exc:
             self._answer_invalid(exc)
-        if machine.state is not State.CONNECTING:
-            self.sockets.handshakes.discard(self)
         if ack is not None:
             machine.acknowledge(ack)
-            self.sockets.unacknowledged.discard(self)
+        if machine.state is State.OPEN and machine.acked == machine.order:
+            self.deadline = NEVER
         self._check_write_buffer()
         self._process()
+        if self._held is not None and machine.state is not State.CONNECTING:
+            self._deliver_held(self._held)
 
     def deliver_broadcast(self, broadcast: Broadcast) -> None:
         """Take one group message: its frame is shared, the policy for slow clients is ours."""
         machine = self.machine
+        if machine.state is State.CONNECTING:
+            self._hold(broadcast)
+            return
         if machine.state is not State.OPEN or not broadcast.is_plain:
-            self.deliver(broadcast.message)  # type: ignore[arg-type]
+            self.deliver(dict(broadcast.message))
             return
         settings = self.sockets.server.settings
         if self.out.size > settings.write_buffer and not self._has_room(settings.slow_client):
@@ -104,6 +116,21 @@ class WebSocketOwner:
         self.sockets.server.counters.websocket_sent_count += 1
         if not self.out.write(frame):
             self._on_lost()
+
+    def _hold(self, broadcast: Broadcast) -> None:
+        """Keep a group message until the handshake is answered: it must not stand for the answer."""
+        if self._held is None:
+            self._held = []
+        if len(self._held) >= MAX_HELD:
+            self.sockets.server.counters.slow_client_lost_count += 1
+            return
+        self._held.append(broadcast)
+
+    def _deliver_held(self, held: list[Broadcast]) -> None:
+        self._held = None
+        if self.machine.state is State.OPEN:
+            for broadcast in held:
+                self.deliver_broadcast(broadcast)
 
     def _answer_invalid(self, exc: ResponseError) -> None:
         """A consumer's answer cannot be sent: 500 in the handshake, 1011 when open (section 5)."""
@@ -192,7 +219,7 @@ class WebSocketOwner:
         self.reply_channel = message["reply_channel"] = server.register(self)
         server.counters.websockets += 1
         server.counters.websocket_connects_count += 1
-        self.sockets.handshakes.add(self)
+        self._set_deadline(server.settings.handshake_timeout)
         if not self._send("websocket.connect", message):
             server.counters.refused_full_count += 1
             self.answer_status(503, [(b"Retry-After", b"1")])
@@ -202,11 +229,20 @@ class WebSocketOwner:
         self.machine.refuse(error_response(status, headers=headers), self.sockets.server.preamble)
         self._process()
 
-    def on_handshake_due(self) -> None:
-        """No consumer answered the handshake in time."""
-        self.answer_status(504)
+    def on_due(self) -> None:
+        """What this connection waits for did not come in time."""
+        self.deadline = NEVER
+        if self.machine.state is State.CONNECTING:
+            self.answer_status(504)
+        elif not self._is_disconnected and self.machine.state is not State.OPEN:
+            self._lose()  # the peer did not answer our close frame, or does not read it
+        else:
+            self._give_up_event()
 
-    def on_unacknowledged(self) -> None:
+    def _set_deadline(self, delay: float) -> None:
+        self.deadline = self.sockets.server.clock() + delay
+
+    def _give_up_event(self) -> None:
         """No worker acknowledged an event within the layer's expiry: it is lost, go on."""
         self.sockets.server.counters.unacknowledged_count += 1
         logger.warning("an event of %s was not acknowledged: counted as lost", self.path)
@@ -221,7 +257,7 @@ class WebSocketOwner:
             message = {"reply_channel": self.reply_channel, "path": self.path, key: content,
                        "order": machine.order}  # fmt: skip
             try:
-                server.layer.send("websocket.receive", message)
+                server.layer.hand_over("websocket.receive", message)
             except (ChannelFull, ChannelLayerUnavailable):
                 # Never a dropped frame (section 5): the socket is not read, and this is tried again.
                 machine.unsend(content)
@@ -232,11 +268,11 @@ class WebSocketOwner:
                 self._process()
                 return
             server.counters.websocket_messages_count += 1
-            self.sockets.unacknowledged.add(self)
+            self.deadline = server.clock() + server.layer.expiry
 
     def _send(self, channel: str, message: dict[str, Any]) -> bool:
         try:
-            self.sockets.server.layer.send(channel, message)
+            self.sockets.server.layer.hand_over(channel, message)
         except (ChannelFull, ChannelLayerUnavailable, MessageTooLarge):
             return False
         return True
@@ -251,10 +287,6 @@ class WebSocketOwner:
             self.machine.close(code)
             self._process()
 
-    def on_close_due(self) -> None:
-        """The peer did not answer our close frame in time."""
-        self._lose()
-
     def _lose(self) -> None:
         """Close the socket without waiting for the peer."""
         data = self.machine.data_to_send()
@@ -266,21 +298,20 @@ class WebSocketOwner:
     def _finish(self) -> None:
         """Close what is closing: the socket when its bytes are out, the connection when acknowledged."""
         machine = self.machine
+        if not self._is_closing:
+            self._is_closing = True
+            self._set_deadline(self.sockets.server.settings.close_timeout)
         if machine.state is State.CLOSING:
-            self.sockets.closing.add_once(self)
             return
         if not self._is_disconnected and (self.out.is_lost or not self.out.size):
             self._disconnect()
-        elif not self._is_disconnected:
-            self.sockets.closing.add_once(self)
         if self._is_disconnected and not machine.inbox and machine.acked == machine.order:
             self._depart()
 
     def _disconnect(self) -> None:
         """Give up the socket; events that wait for a consumer still go out, in order."""
         self._is_disconnected = True
-        self.sockets.closing.discard(self)
-        self.sockets.handshakes.discard(self)
+        self._set_deadline(self.sockets.server.layer.expiry)
         self._stop_reading()
         if self.out.is_lost:
             self.watcher.close()
@@ -303,6 +334,7 @@ class WebSocketOwner:
             if not self._send("websocket.disconnect", message):
                 server.retry(self._depart)
                 return
+        server.timed.discard(self)
         server.unregister(self.reply_channel)
         server.layer.forget_channel(self.reply_channel)
 
@@ -321,9 +353,7 @@ class WebSocketOwner:
         self.out.close()
         self.machine.state = State.CLOSED
         self.machine.close_code = ABNORMAL_CLOSURE
-        self.sockets.handshakes.discard(self)
-        self.sockets.closing.discard(self)
-        self.sockets.unacknowledged.discard(self)
+        self.sockets.server.timed.discard(self)
         self.sockets.server.unregister(self.reply_channel)
         return self.sock
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 from wsgi_bridge.exceptions import ChannelFull, InvalidName
+from wsgi_bridge.layers.base import BaseLayer
 from wsgi_bridge.layers.conformance.support import Case, Task, refused
 
 __all__ = ["AsyncioTests"]
@@ -16,7 +18,10 @@ class AsyncioTests(Case):
 
     def run(self, coroutine: Any) -> Any:
         """Run a coroutine to its end, in a new event loop."""
-        return asyncio.run(asyncio.wait_for(coroutine, 2 * self.patience))
+        try:
+            return asyncio.run(asyncio.wait_for(coroutine, self.patience))
+        except asyncio.TimeoutError as exc:
+            raise AssertionError(f"not done after {self.patience} s") from exc
 
     def test_a_coroutine_sends_and_receives(self) -> None:
         """`send_async`, `receive_async`; to and from callers that are not asynchronous, too."""
@@ -46,7 +51,7 @@ class AsyncioTests(Case):
         """The message may come from any thread."""
 
         async def wait() -> Any:
-            sending.append(Task(self.peer.send, "a", {"n": 1}))
+            sending.append(Task(_send_later, self.peer))
             return await self.layer.receive_async(["a"])
 
         sending: list[Task] = []
@@ -105,3 +110,8 @@ class AsyncioTests(Case):
             self.run(self.layer.receive_async(["a b"]))
         with refused(InvalidName, "a!b"):
             self.run(self.layer.group_add_async("a!b", "a"))
+
+
+def _send_later(layer: BaseLayer) -> None:
+    time.sleep(0.005)  # by now the coroutine waits; if it does not, the test is easier
+    layer.send("a", {"n": 1})

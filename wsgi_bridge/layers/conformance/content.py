@@ -52,7 +52,7 @@ class ContentTests(Case):
                 self.layer.listen([name], lambda: None)
 
     def test_a_receiver_listens_on_the_part_up_to_the_exclamation_mark(self) -> None:
-        """The receiver of a process-specific channel listens on the part up to and including `!`."""
+        """The receiver listens on the part up to and including `!`, and nowhere else."""
         with refused(InvalidName, "response!c8"):
             self.layer.receive(["response!c8"])
 

@@ -67,16 +67,28 @@ class QueueTests(Case):
         self.peer.send("channel", {"n": 4})
         assert [message["n"] for _, message in self.drain("channel")] == [1, 2, 4]
 
+    def test_handing_over_is_sending(self) -> None:
+        """`hand_over` does as `send`: order, capacity, expiry, and the wake of who waits."""
+        self.reopen(capacity=2, expiry=60)
+        self.peer.send("p!x", {"n": 1})
+        self.peer.hand_over("p!y", {"n": 2})
+        with refused(ChannelFull, "p!z"):
+            self.peer.hand_over("p!z", {"n": 3})
+        assert self.drain("p!") == [("p!x", {"n": 1}), ("p!y", {"n": 2})]
+        task = Task(self.layer.receive, ["p!"], True, 4 * self.patience)
+        self.peer.hand_over("p!x", {"n": 4})
+        assert task.result(self.patience) == ("p!x", {"n": 4})
+        self.peer.hand_over("p!x", {"n": 5})
+        self.clock.advance(61)
+        assert self.drain("p!") == []
+
     def test_the_error_of_a_full_channel_names_it(self) -> None:
         """ChannelFull has the `channel`, by its full name."""
         self.reopen(capacity=1)
         self.layer.send("p!a", {})
-        try:
+        with refused(ChannelFull, "p!b") as errors:
             self.layer.send("p!b", {})
-        except ChannelFull as exc:
-            assert exc.channel == "p!b"
-        else:
-            raise AssertionError("expected ChannelFull")
+        assert errors[0].channel == "p!b"
 
     def test_capacity_counts_on_the_reader(self) -> None:
         """Capacity counts on the part up to `!`."""
@@ -160,14 +172,16 @@ class QueueTests(Case):
 
     def test_two_receivers_in_turn_do_not_starve_a_channel(self) -> None:
         """Fairness is the channel's, whoever receives: no rhythm of receivers hides one."""
-        for _ in range(60):
-            self.peer.send("busy", {})
-        self.peer.send("quiet", {})
-        received = []
-        for _ in range(20):
-            received.append(self.layer.receive(["busy", "quiet"])[0])
-            self.layer.receive(["busy"])
-        assert "quiet" in received
+        for channels in (["busy", "quiet"], ["quiet", "busy"]):
+            self.layer.flush()
+            for _ in range(60):
+                self.peer.send("busy", {})
+            self.peer.send("quiet", {})
+            received = []
+            for _ in range(20):
+                received.append(self.layer.receive(channels)[0])
+                self.layer.receive(["busy"])
+            assert "quiet" in received, f"not among the first 20 of {channels}"
 
     def test_flush_empties_the_layer(self) -> None:
         """`flush()` empties the layer, groups too."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from wsgi_bridge.layers.base import BaseLayer
 
 __all__ = ["Case", "ManualClock", "Task", "refused"]
+
+_Error = TypeVar("_Error", bound=Exception)
 
 
 class ManualClock:
@@ -19,6 +21,7 @@ class ManualClock:
         self.now = now
 
     def __call__(self) -> float:
+        """Return the time it was moved to."""
         return self.now
 
     def advance(self, seconds: float) -> None:
@@ -98,10 +101,12 @@ class Task:
 
 
 @contextlib.contextmanager
-def refused(expected: type[Exception], what: object = "") -> Iterator[None]:
-    """Check that the body raises `expected`; `what` is named if it does not."""
+def refused(expected: type[_Error], what: object = "") -> Iterator[list[_Error]]:
+    """Check that the body raises `expected`, and put it in the list; name `what` if it does not."""
+    errors: list[_Error] = []
     try:
-        yield
-    except expected:
+        yield errors
+    except expected as exc:
+        errors.append(exc)
         return
     raise AssertionError(f"expected {expected.__name__}: {what!r}")

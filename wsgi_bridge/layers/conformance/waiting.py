@@ -23,17 +23,21 @@ WAIT = 0.05
 #: Voluntary context switches in WAIT seconds, at most: a wait is one. Polling every LATENCY is 5.
 SWITCHES = 3
 
+#: Seconds after which a task that was started is almost certainly in its wait. A test where it is
+#: not is easier, never wrong.
+SETTLE = 0.005
+
 
 class WaitingTests(Case):
     """MESSAGES.md section 1: `receive` with `block`, and BaseLayer.listen."""
 
     def test_a_blocked_receive_gets_a_message_that_is_sent_later(self) -> None:
-        """`block` waits for a message."""
-        for number in range(20):
-            task = Task(self.layer.receive, ["a", "b", "p!"], True, self.patience)
-            self.peer.send(("a", "b", "p!x")[number % 3], {"n": number})
-            channel, message = task.result(2 * self.patience)
-            assert (channel, message) == (("a", "b", "p!x")[number % 3], {"n": number})
+        """`block` waits for a message, which ends the wait long before its timeout."""
+        for name in ("a", "b?c", "p!x"):
+            task = Task(self.layer.receive, ["a", "b?c", "p!"], True, 4 * self.patience)
+            time.sleep(SETTLE)
+            self.peer.send(name, {"n": name})
+            assert task.result(self.patience) == (name, {"n": name})
 
     def test_receive_does_not_wait_unless_asked_to(self) -> None:
         """`block=False`: whatever the timeout, the answer comes at once."""
@@ -64,16 +68,17 @@ class WaitingTests(Case):
 
     def test_a_blocked_receive_sleeps(self) -> None:
         """`block` waits without polling: the thread that waits is not scheduled meanwhile."""
-        task = Task(_count_switches, self.layer)
-        switches = task.result(self.patience)
+        # The best of three: a busy machine adds some, but takes none away.
+        switches = min(Task(_count_switches, self.layer).result(self.patience) for _ in range(3))
         assert switches <= SWITCHES, f"{switches} context switches while nothing happened"
 
     def test_each_blocked_receiver_gets_a_message(self) -> None:
         """As many receivers end their wait as there are messages."""
-        tasks = [Task(self.layer.receive, ["channel"], True, self.patience) for _ in range(4)]
+        tasks = [Task(self.layer.receive, ["channel"], True, 4 * self.patience) for _ in range(4)]
+        time.sleep(SETTLE)
         for number in range(4):
             self.peer.send("channel", {"n": number})
-        received = [task.result(2 * self.patience)[1] for task in tasks]
+        received = [task.result(self.patience)[1] for task in tasks]
         numbers = sorted(message["n"] for message in received if message is not None)
         assert numbers == [0, 1, 2, 3]
 
@@ -81,16 +86,16 @@ class WaitingTests(Case):
         """`block` waits for group messages as well."""
         for channel, reader in (("a", "a"), ("p!x", "p!")):
             self.peer.group_add("group", channel)
-            task = Task(self.layer.receive, [reader], True, self.patience)
+            task = Task(self.layer.receive, [reader], True, 4 * self.patience)
+            time.sleep(SETTLE)
             self.peer.send_group("group", {"n": 1})
-            assert task.result(2 * self.patience) == (channel, {"n": 1})
+            assert task.result(self.patience) == (channel, {"n": 1})
             self.peer.group_discard("group", channel)
 
     def test_close_ends_a_blocked_receive(self) -> None:
         """Who waits in a receive is woken, and raises ChannelLayerUnavailable."""
-        begun = threading.Event()
-        task = Task(_receive_after, begun, self.layer, 2 * self.patience)
-        begun.wait(self.patience)
+        task = Task(self.layer.receive, ["channel"], True, 4 * self.patience)
+        time.sleep(SETTLE)
         self.layer.close()
         with refused(ChannelLayerUnavailable, "closed while waiting"):
             task.result(self.patience)
@@ -98,15 +103,11 @@ class WaitingTests(Case):
     def test_a_listener_is_woken_by_every_kind_of_put(self) -> None:
         """`wake()` is called whenever a message is put on one of `channels`."""
         self.peer.group_add("group", "p!y")
-        for put in (
-            lambda: self.peer.send("a", {}),
-            lambda: self.peer.send("b?c", {}),
-            lambda: self.peer.send("p!x", {}),
-            lambda: self.peer.send_group("group", {}),
-        ):
+        puts = [(self.peer.send, name) for name in ("a", "b?c", "p!x")]
+        for put, name in [*puts, (self.peer.send_group, "group")]:
             woken = threading.Event()
             with self.layer.listen(["a", "b?c", "p!"], woken.set):
-                put()
+                put(name, {})
                 assert woken.wait(self.patience), "not woken"
             assert len(self.drain("a", "b?c", "p!")) == 1
 
@@ -151,11 +152,6 @@ def _answer(layer: BaseLayer, rounds: int, patience: float) -> None:
     for _ in range(rounds):
         _, message = layer.receive(["ping"], True, patience)
         layer.send("pong", message or {})
-
-
-def _receive_after(begun: threading.Event, layer: BaseLayer, timeout: float) -> object:
-    begun.set()
-    return layer.receive(["channel"], True, timeout)
 
 
 def _send_numbers(layer: BaseLayer, count: int) -> None:
