@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, Any
 from gunicorn_asgi.request import Request, RequestError, RequestReader
 from wsgi_bridge.exceptions import ChannelFull, ChannelLayerError, ChannelLayerUnavailable
 from wsgi_bridge.protocols.handshake import HandshakeError
-from wsgi_bridge.protocols.http import BodyFlow, HttpExchange, ResponseError, State, error_response
+from wsgi_bridge.protocols.http import (
+    STREAMING,
+    WAITING,
+    BodyFlow,
+    HttpExchange,
+    ResponseError,
+    error_response,
+)
 from wsgi_bridge.protocols.websocket import Broadcast
 from wsgi_bridge.server.outbound import Outbound, Socket
 from wsgi_bridge.server.server import NEVER
@@ -236,7 +243,7 @@ class HttpConnection:
         if flow is None:
             return
         interim = flow.open(window)
-        if interim and self._exchange is not None and self._exchange.state is State.WAITING:
+        if interim and self._exchange is not None and self._exchange.state is WAITING:
             self.out.write(interim)
         if flow.is_open and not self._queue:
             self._start_reading()
@@ -251,7 +258,7 @@ class HttpConnection:
         if "body_window" in message:
             self._open_body_window(message["body_window"])
             return
-        if exchange.state is State.WAITING:
+        if exchange.state is WAITING:
             self._prepare_response(exchange, message)
         try:
             data = exchange.encode(message, self.http.preamble)
@@ -261,7 +268,7 @@ class HttpConnection:
             data = exchange.encode(error_response(500), self.http.preamble)
         if data and not self.out.write(data):
             self._on_lost()
-        elif exchange.state is State.STREAMING:
+        elif exchange.state is STREAMING:
             self._account_flow(message)
         else:
             self._finish(exchange)

@@ -23,6 +23,9 @@ from wsgi_bridge.protocols.handshake import is_websocket_upgrade
 MAX_INLINE_BODY = 65536
 
 
+_METHODS = {name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")}
+
+
 class RequestError(Exception):
     """A request that is refused; ``status`` is the answer's."""
 
@@ -34,23 +37,24 @@ class RequestError(Exception):
 class Request:
     """A request as it was read. Its body's bytes are in ``parts`` until somebody takes them."""
 
-    __slots__ = ("body_size", "expects_continue", "forwarded", "has_body", "headers", "is_complete", "is_upgrade",
-                 "keep_alive", "method", "parts", "started", "target", "version")  # fmt: skip
+    # Defaults on the class: most requests have no body, and set none of these.
+    is_upgrade = False
+    forwarded: bool | None = None  # whether a proxy says https; None when it says nothing
+    expects_continue = False
+    has_body = False
+    body_size: int | None = None  # None: chunked
+    parts: list[bytes] | None = None
+    is_complete = False
+    started = 0.0
 
-    def __init__(self, target: bytes, headers: list[list[bytes]]) -> None:
+    def __init__(
+        self, method: str, target: bytes, version: str, headers: list[list[bytes]], keep_alive: bool
+    ) -> None:
+        self.method = method
         self.target = target
+        self.version = version
         self.headers = headers
-        self.method = ""
-        self.version = "1.1"
-        self.keep_alive = True
-        self.is_upgrade = False
-        self.forwarded: bool | None = None  # whether a proxy says https; None when it says nothing
-        self.expects_continue = False
-        self.has_body = False
-        self.body_size: int | None = None  # None: chunked
-        self.parts: list[bytes] | None = None
-        self.is_complete = False
-        self.started = 0.0
+        self.keep_alive = keep_alive
 
     @property
     def is_inline(self) -> bool:
@@ -110,7 +114,7 @@ class RequestReader:
     ``rest``.
     """
 
-    __slots__ = ("_declined", "_headers", "_is_head_done", "_is_taken", "_parser", "_pending",
+    __slots__ = ("_declined", "_field_room", "_headers", "_is_head_done", "_is_taken", "_parser", "_pending",
                  "_policy", "_receiver", "_request", "_special", "_specials", "_target",
                  "rest")  # fmt: skip
 
@@ -118,6 +122,7 @@ class RequestReader:
         self._receiver = receiver
         self._policy = policy
         self._specials = policy.special_fields
+        self._field_room = policy.field_size - len(b": \r\n")
         self._parser = httptools.HttpRequestParser(self)
         self._request: Request | None = None
         self._declined: Request | None = None
@@ -173,12 +178,10 @@ class RequestReader:
         if self._is_head_done:
             return
         name = name.lower()
-        policy = self._policy
-        if len(self._headers) >= policy.fields:
-            raise RequestError(431, "the request has too many header fields")
-        if len(name) + len(value) + 4 > policy.field_size:
-            raise RequestError(431, f"header field {name[:40]!r} is too large")
-        self._headers.append([name, value])
+        headers = self._headers
+        if len(name) + len(value) > self._field_room or len(headers) >= self._policy.fields:
+            raise RequestError(431, f"header field {name[:40]!r} is too large, or one too many")
+        headers.append([name, value])
         if name in self._specials:
             self._take_special(name, value)
 
@@ -190,10 +193,13 @@ class RequestReader:
         if self._declined is not None:
             self._resume_declined(self._declined)
             return
-        request = self._request = Request(self._target, self._headers)
-        request.method = parser.get_method().decode("ascii")
-        request.version = parser.get_http_version()
-        request.keep_alive = parser.should_keep_alive()
+        request = self._request = Request(
+            _METHODS.get(parser.get_method()) or parser.get_method().decode("ascii"),
+            self._target,
+            parser.get_http_version(),
+            self._headers,
+            parser.should_keep_alive(),
+        )
         if self._special is not None:
             self._apply_special(request, self._special)
         if not request.target.startswith(b"/"):

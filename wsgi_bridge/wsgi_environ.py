@@ -26,13 +26,6 @@ Environ = dict[str, Any]
 # a site sees some dozens.
 NAMES_LIMIT = 1024
 
-_BASE: Environ = {
-    "wsgi.version": (1, 0),
-    "wsgi.run_once": False,
-    "wsgi.file_wrapper": FileWrapper,
-    # The end of the body is the end of `wsgi.input`, Content-Length or not (as gunicorn has it).
-    "wsgi.input_terminated": True,
-}
 _PROTOCOLS = {"1.1": "HTTP/1.1", "1.0": "HTTP/1.0", "2": "HTTP/2.0"}
 _SCHEMES = {"ws": "http", "wss": "https"}
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
@@ -57,7 +50,6 @@ def make_environ(
     becomes ``wsgi.input``, ``errors`` a text stream (``sys.stderr`` unless given). Does not block.
     Source: PEP 3333, "environ Variables"; ``RAW_URI`` is gunicorn's.
     """
-    environ = _BASE.copy()
     get = message.get
     scheme = get("scheme") or "http"
     path = message["path"]
@@ -65,18 +57,26 @@ def make_environ(
     raw_path = get("raw_path")
     target = raw_path.decode("latin-1") if raw_path else quote_from_bytes(_encode_path(path))
     version = get("http_version", "1.1")
-    environ["REQUEST_METHOD"] = get("method", "GET")
-    environ["SCRIPT_NAME"] = ""
-    environ["PATH_INFO"] = path if path.isascii() else _decode_path(path, raw_path)
-    environ["QUERY_STRING"] = query
-    environ["RAW_URI"] = target + "?" + query if query else target
-    environ["SERVER_PROTOCOL"] = _PROTOCOLS.get(version) or "HTTP/" + version
-    environ["SERVER_SOFTWARE"] = server_software
-    environ["wsgi.url_scheme"] = _SCHEMES.get(scheme, scheme)
-    environ["wsgi.input"] = stream
-    environ["wsgi.errors"] = sys.stderr if errors is None else errors
-    environ["wsgi.multithread"] = multithread
-    environ["wsgi.multiprocess"] = multiprocess
+    # One literal: half the cost of as many assignments.
+    environ: Environ = {
+        "REQUEST_METHOD": get("method", "GET"),
+        "SCRIPT_NAME": "",
+        "PATH_INFO": path if path.isascii() else _decode_path(path, raw_path),
+        "QUERY_STRING": query,
+        "RAW_URI": target + "?" + query if query else target,
+        "SERVER_PROTOCOL": _PROTOCOLS.get(version) or "HTTP/" + version,
+        "SERVER_SOFTWARE": server_software,
+        "wsgi.version": (1, 0),
+        "wsgi.run_once": False,
+        "wsgi.file_wrapper": FileWrapper,
+        # The end of the body is the end of `wsgi.input`, Content-Length or not (as gunicorn has it).
+        "wsgi.input_terminated": True,
+        "wsgi.url_scheme": _SCHEMES.get(scheme, scheme),
+        "wsgi.input": stream,
+        "wsgi.errors": sys.stderr if errors is None else errors,
+        "wsgi.multithread": multithread,
+        "wsgi.multiprocess": multiprocess,
+    }
     _add_fields(environ, message["headers"])
     _add_addresses(environ, get("client"), get("server"))
     root_path = get("root_path")

@@ -20,6 +20,7 @@ from wsgi_bridge.exceptions import (
     InvalidName,
     MessageTooLarge,
 )
+from wsgi_bridge.copying import copy_message
 from wsgi_bridge.layers.memory import MemoryLayer
 
 REPLY = "server.response.P1!c1"
@@ -246,7 +247,15 @@ def test_the_acknowledgement_of_a_group_message_is_one_of_its_own(layer):
     assert replies(layer) == [{"text": "a"}, {"ack": 3}]
 
 
-def test_the_acknowledgement_goes_alone_when_its_message_cannot(layer):
+class _StrictLayer(MemoryLayer):
+    """A layer that measures again what is handed over, as one with a wire does."""
+
+    def hand_over(self, channel, message):
+        super().hand_over(channel, copy_message(message, self.max_message_size))
+
+
+def test_the_acknowledgement_goes_alone_when_its_message_cannot():
+    layer = _StrictLayer(max_message_size=1000)
     outbox = Outbox(layer)
     room = next(n for n in range(2000, 0, -1) if _fits(outbox, n))
 

@@ -43,7 +43,7 @@ class _Kind(enum.Enum):
     OURS = enum.auto()  # the server writes it, unless the consumer does
 
 
-_PLAIN = _Kind.PLAIN
+_PLAIN, _LENGTH, _HOP_BY_HOP, _OURS = _Kind
 _KINDS = {
     b"content-length": _Kind.LENGTH,
     b"connection": _Kind.HOP_BY_HOP,
@@ -74,6 +74,10 @@ class State(enum.Enum):
     BROKEN = enum.auto()  # it ended early: the connection must be closed
 
 
+# Names of the module: reading them off an Enum class costs as much as a function call.
+WAITING, STREAMING, DONE, BROKEN = State
+
+
 class Framing(enum.Enum):
     """How the response says where it ends."""
 
@@ -81,6 +85,17 @@ class Framing(enum.Enum):
     LENGTH = enum.auto()
     CHUNKED = enum.auto()
     CLOSE = enum.auto()
+
+
+NONE, LENGTH, CHUNKED, CLOSE = Framing
+
+# What ends a head, by (keep_alive, is_http10).
+_HEAD_ENDS = {
+    (True, False): b"\r\n",
+    (True, True): b"Connection: keep-alive\r\n\r\n",
+    (False, False): b"Connection: close\r\n\r\n",
+    (False, True): b"Connection: close\r\n\r\n",
+}
 
 
 class HttpExchange:
@@ -97,8 +112,8 @@ class HttpExchange:
         self.is_head = is_head
         self.is_http10 = is_http10
         self.keep_alive = keep_alive
-        self.state = State.WAITING
-        self.framing = Framing.NONE
+        self.state = WAITING
+        self.framing = NONE
         self.remaining = 0
         self.content_sent = 0
         self.status = 0
@@ -110,9 +125,9 @@ class HttpExchange:
         ResponseError for a message that cannot be sent; in state WAITING nothing has been written
         then and another response may take its place.
         """
-        if self.state is State.STREAMING:
+        if self.state is STREAMING:
             return self._encode_content(message)
-        if self.state is not State.WAITING:
+        if self.state is not WAITING:
             return b""
         if message.get("closed"):
             self.break_off()
@@ -121,7 +136,7 @@ class HttpExchange:
 
     def break_off(self) -> None:
         """End the response where it is: the connection cannot be used again."""
-        self.state = State.BROKEN
+        self.state = BROKEN
         self.keep_alive = False
 
     # The head
@@ -132,20 +147,23 @@ class HttpExchange:
             raise ResponseError(f"status is an int from 200 to 999, not {status!r}")
         parts = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status, preamble]
         length, given = self._encode_fields(message.get("headers", ()), parts)
-        if given:
+        if given is not None:
             parts[1] = _without(preamble, given)
         content = message.get("content", b"")
         has_more = bool(message.get("more_content"))
-        self._choose_framing(status, length, None if has_more else len(content), parts)
-        if not self.keep_alive:
-            parts.append(b"Connection: close\r\n\r\n")
-        elif self.is_http10:
-            parts.append(b"Connection: keep-alive\r\n\r\n")
-        else:
-            parts.append(b"\r\n")
+        if length is None and not has_more:
+            length = None if self.is_head else len(content)
+        self._choose_framing(status, length, parts)
+        parts.append(_HEAD_ENDS[self.keep_alive, self.is_http10])
         self.status = status
-        self.state = State.STREAMING
-        self._encode_chunk(content, has_more, parts)
+        self.state = STREAMING
+        if not has_more and self.framing is LENGTH and length == len(content):
+            # All of it in one message: nearly every response. No chunk needs to be made.
+            parts.append(content)
+            self.content_sent = length
+            self.state = DONE
+        else:
+            self._encode_chunk(content, has_more, parts)
         return b"".join(parts)
 
     def _encode_fields(
@@ -157,10 +175,10 @@ class HttpExchange:
         for name, value in headers:
             kind = _kinds.get(name) or _add_kind(name)
             if kind is not _PLAIN:
-                if kind is _Kind.LENGTH:
+                if kind is _LENGTH:
                     length = _parse_length(value, length)
                     continue
-                if kind is _Kind.HOP_BY_HOP:
+                if kind is _HOP_BY_HOP:
                     if b"close" in value.lower():
                         self.keep_alive = False
                     continue
@@ -171,23 +189,21 @@ class HttpExchange:
             parts.append(b"%b: %b\r\n" % (name, value))
         return length, given
 
-    def _choose_framing(
-        self, status: int, length: int | None, known: int | None, parts: list[bytes]
-    ) -> None:
-        """Choose the framing; ``known`` is the content's size when this message is the whole."""
+    def _choose_framing(self, status: int, length: int | None, parts: list[bytes]) -> None:
+        """Choose the framing; ``length`` is the content's, if it is known."""
         if status == 204 or status == 304 or self.is_head:
-            self.framing = Framing.NONE
+            self.framing = NONE
             if length is not None and status != 204:
                 parts.append(b"Content-Length: %d\r\n" % length)
-        elif length is not None or known is not None:
-            self.framing = Framing.LENGTH
-            self.remaining = known if length is None else length  # type: ignore[assignment]
-            parts.append(b"Content-Length: %d\r\n" % self.remaining)
+        elif length is not None:
+            self.framing = LENGTH
+            self.remaining = length
+            parts.append(b"Content-Length: %d\r\n" % length)
         elif self.is_http10:
-            self.framing = Framing.CLOSE
+            self.framing = CLOSE
             self.keep_alive = False
         else:
-            self.framing = Framing.CHUNKED
+            self.framing = CHUNKED
             parts.append(b"Transfer-Encoding: chunked\r\n")
 
     # The content
@@ -202,19 +218,19 @@ class HttpExchange:
         return b"".join(parts)
 
     def _encode_chunk(self, content: bytes, has_more: bool, parts: list[bytes]) -> None:
-        if self.framing is Framing.LENGTH:
+        if self.framing is LENGTH:
             if len(content) > self.remaining:
                 content = content[: self.remaining]
             self.remaining -= len(content)
             parts.append(content)
-        elif self.framing is Framing.CHUNKED:
+        elif self.framing is CHUNKED:
             if content:
                 parts += (b"%x\r\n" % len(content), content, b"\r\n")
             if not has_more:
                 parts.append(b"0\r\n\r\n")
-        elif self.framing is Framing.CLOSE:
+        elif self.framing is CLOSE:
             parts.append(content)
-        if self.framing is not Framing.NONE:
+        if self.framing is not NONE:
             self.content_sent += len(content)
         if not has_more:
             self._finish()
@@ -222,10 +238,10 @@ class HttpExchange:
     def _finish(self) -> None:
         # RFC 9112 section 6.3: content shorter than its Content-Length is incomplete, and only the
         # connection's end can say so.
-        if self.framing is Framing.LENGTH and self.remaining:
+        if self.framing is LENGTH and self.remaining:
             self.break_off()
         else:
-            self.state = State.DONE
+            self.state = DONE
 
 
 class BodyFlow:

@@ -70,6 +70,11 @@ class State(enum.Enum):
     CLOSED = enum.auto()  # nothing more to send or to receive but what waits in the inbox
 
 
+# Names of the module: reading them off an Enum class costs as much as a function call.
+CONNECTING, OPEN, CLOSING, CLOSED = State
+CONT, TEXT, BINARY = Opcode.CONT, Opcode.TEXT, Opcode.BINARY
+
+
 class WebSocketConnection:
     """One WebSocket connection. Owned by ``server.websocket.WebSocketOwner``.
 
@@ -81,7 +86,7 @@ class WebSocketConnection:
                  "max_size", "order", "state", "status", "window")  # fmt: skip
 
     def __init__(self, handshake: Handshake, max_size: int, compress_threshold: int) -> None:
-        self.state = State.CONNECTING
+        self.state = CONNECTING
         self.status = 0  # of the handshake's answer, for the access log
         self.max_size = max_size
         self.compress_threshold = compress_threshold
@@ -104,12 +109,12 @@ class WebSocketConnection:
     @property
     def is_reading(self) -> bool:
         """Whether the socket should be read: nothing waits for a consumer."""
-        return not self.inbox and not (self.state is State.CONNECTING and self._unread)
+        return not self.inbox and not (self.state is CONNECTING and self._unread)
 
     @property
     def is_finished(self) -> bool:
         """Whether the TCP connection is to be closed once the data is sent."""
-        return self.state is State.CLOSED
+        return self.state is CLOSED
 
     @property
     def deflate_bits(self) -> int:
@@ -148,14 +153,14 @@ class WebSocketConnection:
         if text is not None and data is not None:
             self.ignored += 1
             return
-        if self.state is State.CONNECTING and not self._answer_handshake(message, preamble):
+        if self.state is CONNECTING and not self._answer_handshake(message, preamble):
             return
-        if self.state is not State.OPEN:
+        if self.state is not OPEN:
             return
         if text is not None or data is not None:
             self._send_data(text, data)
         close = message.get("close")
-        if close is not None and close is not False:
+        if close:
             code = NORMAL_CLOSURE if close is True else close
             self.close(code, message.get("reason") or "")
 
@@ -189,11 +194,11 @@ class WebSocketConnection:
         self._protocol = Protocol(SERVER, max_size=self.max_size, logger=_SILENCE)
         self._protocol.extensions = list(extensions)
         self._handshake = None
-        self.state = State.OPEN
+        self.state = OPEN
 
     def refuse(self, message: Mapping[str, Any], preamble: bytes) -> None:
         """Answer the held handshake with an HTTP response: 403, or the message's own status."""
-        if self.state is not State.CONNECTING:
+        if self.state is not CONNECTING:
             return
         response = error_response(403)
         if message.get("status") is not None:
@@ -202,11 +207,11 @@ class WebSocketConnection:
         self._outgoing.append(exchange.encode(response, preamble))
         self.status = exchange.status
         self._handshake = None
-        self.state = State.CLOSED
+        self.state = CLOSED
 
     def close(self, code: int, reason: str = "") -> None:
         """Send a close frame, if the connection is open. A code that RFC 6455 forbids becomes 1011."""
-        if self.state is not State.OPEN:
+        if self.state is not OPEN:
             return
         assert self._protocol is not None
         if not is_close_code(code):
@@ -214,11 +219,11 @@ class WebSocketConnection:
             code, reason = INTERNAL_ERROR, ""
         self._protocol.send_close(code, cut_reason(reason))
         self.close_code, self.close_reason = code, reason
-        self.state = State.CLOSING
+        self.state = CLOSING
 
     def _send_data(self, text: str | None, data: bytes | None) -> None:
         assert self._protocol is not None
-        opcode = Opcode.TEXT
+        opcode = TEXT
         if text is not None:
             try:
                 payload = text.encode()
@@ -226,7 +231,7 @@ class WebSocketConnection:
                 raise ResponseError(f"text is not Unicode: {exc.reason}") from exc
         else:
             assert data is not None
-            payload, opcode = data, Opcode.BINARY
+            payload, opcode = data, BINARY
         extensions = self._protocol.extensions
         if extensions and len(payload) >= self.compress_threshold:
             self._outgoing.append(Frame(opcode, payload).serialize(mask=False, extensions=extensions))
@@ -237,7 +242,7 @@ class WebSocketConnection:
 
     def receive_data(self, data: bytes) -> None:
         """Take bytes from the network. Raises nothing: a peer's error closes with its code."""
-        if self.state is State.CONNECTING:
+        if self.state is CONNECTING:
             self._unread += data
             return
         protocol = self._protocol
@@ -262,7 +267,7 @@ class WebSocketConnection:
         6455 section 5.2). Returns the offset of the first other one, which the library takes.
         """
         position, size = 0, len(data)
-        if self.state is not State.OPEN or self._fragments is not None:
+        if self.state is not OPEN or self._fragments is not None:
             return 0
         while position + 6 <= size:
             opcode, length = data[position], data[position + 1] - 0x80
@@ -276,23 +281,23 @@ class WebSocketConnection:
                 return position
             self._is_text = opcode == _FINAL_TEXT
             self._take_message(apply_mask(data[start:end], data[start - 4 : start]))
-            if self.state is not State.OPEN:
+            if self.state is not OPEN:
                 return size
             position = end
         return position
 
     def receive_eof(self) -> None:
         """Take the end of the stream: RFC 6455 section 7.1.5, code 1006 unless one was agreed on."""
-        if self._protocol is not None and self.state is not State.CLOSED:
+        if self._protocol is not None and self.state is not CLOSED:
             self._protocol.receive_eof()
             self._protocol.data_to_send()
             if self._protocol.close_rcvd is None:
                 self.close_code, self.close_reason = ABNORMAL_CLOSURE, ""
-        self.state = State.CLOSED
+        self.state = CLOSED
 
     def ping(self, payload: bytes = b"") -> None:
         """Send a ping frame, if the connection is open."""
-        if self.state is State.OPEN and self._protocol is not None:
+        if self.state is OPEN and self._protocol is not None:
             self._protocol.send_ping(payload)
 
     def data_to_send(self) -> bytes:
@@ -313,7 +318,7 @@ class WebSocketConnection:
         an event is unacknowledged, and unless the connection is open.
         """
         idle = self._fragments is None and self.acked == self.order
-        if self.state is not State.OPEN or self._protocol is None or not idle:
+        if self.state is not OPEN or self._protocol is None or not idle:
             return None
         first = self._protocol.extensions[0] if self._protocol.extensions else None
         bits = None
@@ -324,17 +329,17 @@ class WebSocketConnection:
     def _take_events(self, protocol: Protocol) -> None:
         for frame in protocol.events_received():
             receive = _FRAME_RULES.get(frame.opcode)  # type: ignore[union-attr]
-            if receive is not None and self.state is not State.CLOSED:
+            if receive is not None and self.state is not CLOSED:
                 receive(self, frame)
-        if protocol.state is not ProtocolState.OPEN and self.state is not State.CLOSED:
+        if protocol.state is not ProtocolState.OPEN and self.state is not CLOSED:
             self._take_close(protocol)
 
     def _take_data(self, frame: Frame) -> None:
         """RFC 6455 section 5.4: a message is its fragments, joined."""
-        if self.state is not State.OPEN:
+        if self.state is not OPEN:
             return
-        if frame.opcode is not Opcode.CONT:
-            self._is_text = frame.opcode is Opcode.TEXT
+        if frame.opcode is not CONT:
+            self._is_text = frame.opcode is TEXT
             if frame.fin:
                 self._take_message(bytes(frame.data))
             else:
@@ -366,13 +371,13 @@ class WebSocketConnection:
         close = close or protocol.close_sent
         if close is not None:
             self.close_code, self.close_reason = int(close.code), close.reason
-        self.state = State.CLOSED if protocol.eof_sent else State.CLOSING
+        self.state = CLOSED if protocol.eof_sent else CLOSING
 
 
 _FRAME_RULES: dict[Opcode, Callable[[WebSocketConnection, Frame], None]] = {
-    Opcode.TEXT: WebSocketConnection._take_data,
-    Opcode.BINARY: WebSocketConnection._take_data,
-    Opcode.CONT: WebSocketConnection._take_data,
+    TEXT: WebSocketConnection._take_data,
+    BINARY: WebSocketConnection._take_data,
+    CONT: WebSocketConnection._take_data,
 }
 
 
@@ -464,7 +469,7 @@ class Broadcast:
         extensions = []
         if deflate_bits and len(payload) >= threshold:
             extensions = [PerMessageDeflate(True, True, 15, deflate_bits, {"memLevel": 5})]
-        opcode = Opcode.BINARY if text is None else Opcode.TEXT
+        opcode = BINARY if text is None else TEXT
         if not extensions:
             return encode_frame(opcode, payload)
         return Frame(opcode, payload).serialize(mask=False, extensions=extensions)

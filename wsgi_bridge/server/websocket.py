@@ -14,10 +14,13 @@ from wsgi_bridge.protocols.handshake import Handshake
 from wsgi_bridge.protocols.http import ResponseError, error_response
 from wsgi_bridge.protocols.websocket import (
     ABNORMAL_CLOSURE,
+    CLOSED,
+    CLOSING,
+    CONNECTING,
     INTERNAL_ERROR,
+    OPEN,
     TRY_AGAIN_LATER,
     Broadcast,
-    State,
     WebSocketConnection,
 )
 from wsgi_bridge.server.outbound import Outbound, Socket
@@ -88,20 +91,20 @@ class WebSocketOwner:
             self._answer_invalid(exc)
         if ack is not None:
             machine.acknowledge(ack)
-        if machine.state is State.OPEN and machine.acked == machine.order:
+        if machine.state is OPEN and machine.acked == machine.order:
             self.deadline = NEVER
         self._check_write_buffer()
         self._process()
-        if self._held is not None and machine.state is not State.CONNECTING:
+        if self._held is not None and machine.state is not CONNECTING:
             self._deliver_held(self._held)
 
     def deliver_broadcast(self, broadcast: Broadcast) -> None:
         """Take one group message: its frame is shared, the policy for slow clients is ours."""
         machine = self.machine
-        if machine.state is State.CONNECTING:
+        if machine.state is CONNECTING:
             self._hold(broadcast)
             return
-        if machine.state is not State.OPEN or not broadcast.is_plain:
+        if machine.state is not OPEN or not broadcast.is_plain:
             self.deliver(dict(broadcast.message))
             return
         settings = self.sockets.server.settings
@@ -128,7 +131,7 @@ class WebSocketOwner:
 
     def _deliver_held(self, held: list[Broadcast]) -> None:
         self._held = None
-        if self.machine.state is State.OPEN:
+        if self.machine.state is OPEN:
             for broadcast in held:
                 self.deliver_broadcast(broadcast)
 
@@ -186,10 +189,10 @@ class WebSocketOwner:
             self._take_eof()
         if machine.inbox:
             self._send_events()
-        if machine.state is State.OPEN:
+        if machine.state is OPEN:
             if machine.is_reading is not self._is_reading:
                 self._stop_reading() if self._is_reading else self._start_reading()
-        elif machine.state is not State.CONNECTING:
+        elif machine.state is not CONNECTING:
             self._finish()
         elif not machine.is_reading and self._is_reading:
             self._stop_reading()
@@ -204,7 +207,7 @@ class WebSocketOwner:
         self._is_reading = False
 
     def _on_progress(self) -> None:
-        if self.machine.state is State.CLOSED:
+        if self.machine.state is CLOSED:
             self._finish()
 
     def _on_lost(self) -> None:
@@ -232,9 +235,9 @@ class WebSocketOwner:
     def on_due(self) -> None:
         """What this connection waits for did not come in time."""
         self.deadline = NEVER
-        if self.machine.state is State.CONNECTING:
+        if self.machine.state is CONNECTING:
             self.answer_status(504)
-        elif not self._is_disconnected and self.machine.state is not State.OPEN:
+        elif not self._is_disconnected and self.machine.state is not OPEN:
             self._lose()  # the peer did not answer our close frame, or does not read it
         else:
             self._give_up_event()
@@ -281,7 +284,7 @@ class WebSocketOwner:
 
     def stop(self, code: int) -> None:
         """The server stops: 1012 to an open socket, 503 to a held handshake."""
-        if self.machine.state is State.CONNECTING:
+        if self.machine.state is CONNECTING:
             self.answer_status(503, [(b"Retry-After", b"1")])
         else:
             self.machine.close(code)
@@ -301,7 +304,7 @@ class WebSocketOwner:
         if not self._is_closing:
             self._is_closing = True
             self._set_deadline(self.sockets.server.settings.close_timeout)
-        if machine.state is State.CLOSING:
+        if machine.state is CLOSING:
             return
         if not self._is_disconnected and (self.out.is_lost or not self.out.size):
             self._disconnect()
@@ -351,7 +354,7 @@ class WebSocketOwner:
         self._stop_reading()
         self.watcher.close()
         self.out.close()
-        self.machine.state = State.CLOSED
+        self.machine.state = CLOSED
         self.machine.close_code = ABNORMAL_CLOSURE
         self.sockets.server.timed.discard(self)
         self.sockets.server.unregister(self.reply_channel)
