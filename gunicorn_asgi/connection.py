@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from gunicorn_asgi.request import Request, RequestError, RequestReader
 from wsgi_bridge.exceptions import ChannelFull, ChannelLayerError, ChannelLayerUnavailable
+from wsgi_bridge.messages import MESSAGE_COST, RESPONSE_WINDOW
 from wsgi_bridge.protocols.handshake import HandshakeError
 from wsgi_bridge.protocols.http import (
     STREAMING,
@@ -27,7 +28,6 @@ from wsgi_bridge.protocols.http import (
 from wsgi_bridge.protocols.websocket import Broadcast
 from wsgi_bridge.server.outbound import Outbound, Socket
 from wsgi_bridge.server.server import NEVER
-from wsgi_bridge.wsgi_reply import MESSAGE_COST, WINDOW
 
 if TYPE_CHECKING:
     from gunicorn_asgi.server import HttpServer
@@ -126,7 +126,7 @@ class HttpConnection:
         address = self.client[0] if self.client else "a Unix socket"
         logger.warning("Invalid request from ip=%s: %s", address, error)
         exchange = HttpExchange(is_head=False, is_http10=False, keep_alive=False)
-        self.out.write(exchange.encode(error_response(error.status, str(error)), self.http.preamble))
+        self.out.write(exchange.encode(error_response(error.status, str(error)), self.http.server.preamble))
         self._close_gracefully()
 
     # Requests, as the reader finds them
@@ -165,41 +165,33 @@ class HttpConnection:
         if request.is_upgrade:
             self._open_websocket(request)
             return
-        keep_alive = request.keep_alive and http.count_request()
+        keep_alive = http.count_request() and request.keep_alive
         self._exchange = HttpExchange(request.method == "HEAD", request.version == "1.0", keep_alive)
+        self._reply_channel = http.server.register(self)
+        scheme = self.scheme if request.forwarded is None else self._forwarded_scheme(request)
         message = request.to_message(
-            self._scheme(request), http.policy.root_path, self.client, self.server
+            self._reply_channel, scheme, http.root_path, self.client, self.server
         )
-        message["reply_channel"] = self._reply_channel = http.server.register(self)
         if not request.is_complete:
             self._flow = BodyFlow(request.expects_continue)
             self._body_channel = message["body_channel"] = http.layer.new_channel(BODY_CHANNEL)
-            self._body_started(len(message["body"]))
-        self._send_request(message, http.retry_soon)
-
-    def _body_started(self, inline: int) -> None:
-        # Bytes that came inline are not counted: the window is about those beyond them.
-        if self._flow is not None and not self._flow.is_open:
-            self._stop_reading()
-
-    def _send_request(self, message: dict[str, Any], retry: Any) -> None:
-        """Send the request; a full channel is tried once more, when the workers had their turn."""
+            if not self._flow.is_open:
+                self._stop_reading()
         try:
-            self.http.layer.hand_over("http.request", message)
+            http.layer.hand_over("http.request", message)
         except ChannelFull:
-            if retry is not None:
-                retry(lambda: self._send_again(message))
-                return
-            self._answer_unavailable()
+            # Once more, when the workers of this process had their turn: a burst is no overload.
+            http.loop.run_callback(self._send_again, message)
         except ChannelLayerUnavailable:
             self._answer_unavailable()
-        except ChannelLayerError:
-            logger.exception("%s %s could not be sent on", message["method"], message["path"])
-            self._answer(500)
 
     def _send_again(self, message: dict[str, Any]) -> None:
-        if message["reply_channel"] == self._reply_channel and self._exchange is not None:
-            self._send_request(message, None)
+        if message["reply_channel"] != self._reply_channel or self._exchange is None:
+            return
+        try:
+            self.http.layer.hand_over("http.request", message)
+        except (ChannelFull, ChannelLayerUnavailable):
+            self._answer_unavailable()
 
     def _answer_unavailable(self) -> None:
         self.http.server.counters.refused_full_count += 1
@@ -211,7 +203,7 @@ class HttpConnection:
             self._exchange.keep_alive = False
             self.deliver(error_response(status, headers=headers))
 
-    def _scheme(self, request: Request) -> str:
+    def _forwarded_scheme(self, request: Request) -> str:
         """``https`` when a trusted proxy says so (gunicorn's ``secure_scheme_headers``)."""
         if request.forwarded is None or not self.http.is_trusted(self.client):
             return self.scheme
@@ -261,11 +253,11 @@ class HttpConnection:
         if exchange.state is WAITING:
             self._prepare_response(exchange, message)
         try:
-            data = exchange.encode(message, self.http.preamble)
+            data = exchange.encode(message, self.http.server.preamble)
         except ResponseError as exc:
             logger.error("response to %s cannot be sent: %s", self._describe(), exc)
             self.http.server.counters.invalid_answers_count += 1
-            data = exchange.encode(error_response(500), self.http.preamble)
+            data = exchange.encode(error_response(500), self.http.server.preamble)
         if data and not self.out.write(data):
             self._on_lost()
         elif exchange.state is STREAMING:
@@ -283,12 +275,13 @@ class HttpConnection:
         if request is not None and not request.is_complete:
             # What is left of the body will not be read: nobody may take it for a request.
             exchange.keep_alive = False
-        if self.http.is_stopping:
+        if self.http.is_last:
             exchange.keep_alive = False
         self._response_headers = message.get("headers", ())
-        self._flow_channel = message.get("flow_channel") or ""
-        if self._flow_channel and self._is_eof:
-            self._post(self._flow_channel, {"closed": True})
+        if "flow_channel" in message:
+            self._flow_channel = message["flow_channel"]
+            if self._is_eof:
+                self._post(self._flow_channel, {"closed": True})
 
     def _account_flow(self, message: dict[str, Any]) -> None:
         """Note what a streaming consumer sent; tell it what has gone out."""
@@ -302,10 +295,10 @@ class HttpConnection:
             self._on_lost()
 
     def _report_flow(self) -> None:
-        if self._flow_cost >= WINDOW // 2 and self.out.size < WINDOW // 2:
+        if self._flow_cost >= RESPONSE_WINDOW // 2 and self.out.size < RESPONSE_WINDOW // 2:
             if self._post(self._flow_channel, {"sent": max(0, self._flow_sent - self.out.size)}):
                 # What still waits is reported when it has gone, however little it is.
-                self._flow_cost = WINDOW // 2 if self.out.size else 0
+                self._flow_cost = RESPONSE_WINDOW // 2 if self.out.size else 0
 
     def _finish(self, exchange: HttpExchange) -> None:
         """The response is complete, or broken off: go on to the next request, or close."""
@@ -344,8 +337,8 @@ class HttpConnection:
     def _open_websocket(self, request: Request) -> None:
         """Check the opening handshake and give the socket to a WebSocket's owner."""
         http = self.http
-        scheme = "wss" if self._scheme(request) == "https" else "ws"
-        message = request.to_message(scheme, http.policy.root_path, self.client, self.server)
+        scheme = "wss" if self._forwarded_scheme(request) == "https" else "ws"
+        message = request.to_message("", scheme, http.root_path, self.client, self.server)
         message["order"] = 0
         method = message.pop("method")
         del message["body"]

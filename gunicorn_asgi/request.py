@@ -67,8 +67,10 @@ class Request:
         parts, self.parts = self.parts, None
         return b"" if parts is None else parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def to_message(self, scheme: str, root_path: str, client: Any, server: Any) -> dict[str, Any]:
-        """Return the ``http.request`` message, without its reply channel."""
+    def to_message(
+        self, reply_channel: str, scheme: str, root_path: str, client: Any, server: Any
+    ) -> dict[str, Any]:
+        """Return the ``http.request`` message; ``client`` and ``server`` are pairs, or None."""
         raw_path, _, query = self.target.partition(b"?")
         if not raw_path.startswith(b"/"):
             raw_path, query = _split_target(self.target, self.method)
@@ -76,7 +78,8 @@ class Request:
             path = unquote_to_bytes(raw_path).decode("utf-8", "replace")
         else:
             path = raw_path.decode("latin-1")
-        message = {
+        return {
+            "reply_channel": reply_channel,
             "http_version": self.version,
             "method": self.method,
             "scheme": scheme,
@@ -86,12 +89,9 @@ class Request:
             "query_string": query,
             "headers": self.headers,
             "body": b"" if self.parts is None else self.take_body(),
+            "client": client,
+            "server": server,
         }
-        if client is not None:
-            message["client"] = client
-        if server is not None:
-            message["server"] = server
-        return message
 
 
 class Receiver(Protocol):

@@ -66,10 +66,11 @@ class HttpServer:
         self.access_log = server.access_log
         self.clock = server.clock
         self.loop = server.loop
+        self.root_path = policy.root_path
         self.sockets = WebSockets(server)
         self.connections: set[HttpConnection] = set()
         self.max_connections = max_connections
-        self.is_stopping = False
+        self.is_last = not keepalive  # whether each request is the last one of its connection
         self.keepalive = keepalive
         self.head_timeout = max(keepalive, HEAD_TIMEOUT)
         self.http_timeout = self.settings.http_timeout or NEVER
@@ -95,7 +96,7 @@ class HttpServer:
 
     def stop(self) -> None:
         """Accept no more, close what is idle; responses that are due are the last of their connection."""
-        self.is_stopping = True
+        self.is_last = True
         self.stop_listening()
         for connection in list(self.connections):
             connection.stop(0)
@@ -104,15 +105,10 @@ class HttpServer:
         """Count a request; whether its connection may have another."""
         counters = self.server.counters
         counters.requests_count += 1
-        if counters.requests_count >= self._max_requests:
-            if counters.requests_count == self._max_requests:
-                self._on_exhausted()
-            return False
-        return self.keepalive > 0 and not self.is_stopping
-
-    def retry_soon(self, function: Callable[[], None]) -> None:
-        """Call ``function`` when the workers have had their turn."""
-        self.loop.run_callback(function)
+        if counters.requests_count == self._max_requests:
+            self.is_last = True
+            self._on_exhausted()
+        return not self.is_last
 
     def is_trusted(self, client: Any) -> bool:
         """Whether a client's forwarding fields are believed."""

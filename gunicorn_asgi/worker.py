@@ -7,6 +7,7 @@ imported in gunicorn's master, unpatched; what needs gevent is imported after th
 from __future__ import annotations
 
 import dataclasses
+import gc
 import os
 import signal
 import sys
@@ -42,6 +43,7 @@ class Worker(BaseWorker):
     http: HttpServer
     consumers: ConsumerLoop
     pool: GreenletPool
+    _is_urgent = False  # whether to stop at once (QUIT), not gracefully
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
@@ -102,8 +104,10 @@ class Worker(BaseWorker):
         from gevent.event import Event
 
         self._stopped = Event()
-        self._is_urgent = False
         self._start()
+        # What is loaded by now stays: the collector need not walk through the site for every request.
+        gc.collect()
+        gc.freeze()
         heart = self.server.loop.timer(0, HEARTBEAT)
         heart.start(self.notify)
         if not self.alive:  # a signal came while the site was loaded
@@ -214,8 +218,6 @@ class Worker(BaseWorker):
         elif self._is_urgent:
             sys.exit(0)  # while the site is still being loaded
 
-    _is_urgent = False
-
     # The drain
 
     def _drain(self) -> None:
@@ -239,12 +241,14 @@ class Worker(BaseWorker):
     def _finish(self) -> None:
         import gevent
 
-        left = self.pool.kill()
+        left = self.pool.unfinished()
         if left or self.server.counters.connections:
             self.log.warning("Stopping with %d connections and %d consumers unfinished",
                              self.server.counters.connections, len(left))  # fmt: skip
-        gevent.killall(left, timeout=1.0)
         self.consumers.stop()
+        for consumer in left:
+            gevent.kill(consumer)
+        gevent.sleep(0)  # they run to their end, unless they refuse to
         self.server.close()
 
 

@@ -13,7 +13,7 @@ or the worker loop, never of concern to a consumer:
   `Expect: 100-continue`, which is answered at the first `body_window`.
 - Response flow. The first response message may carry `flow_channel`, a single-reader channel. The
   server posts `{"sent": n}` there, the content bytes that have left its buffer so far, each time
-  that another half of RESPONSE_WINDOW has, and `{"closed": True}` when the client went away.
+  that another half of RESPONSE_WINDOW (counting MESSAGE_COST for each message) has, and `{"closed": True}` when the client went away.
 - A response that breaks off after its head: `{"closed": True}` on the `reply_channel`. The server
   closes the connection without completing the framing, so that the client can tell.
 - `ack`: the worker loop may merge `{"ack": order}` into the last answer that it sends to a
@@ -31,6 +31,7 @@ from wsgi_bridge.exceptions import InvalidMessage
 
 __all__ = [
     "BODY_WINDOW",
+    "MESSAGE_COST",
     "RESPONSE_WINDOW",
     "Ack",
     "BodyWindow",
@@ -62,6 +63,10 @@ BODY_WINDOW = 65_536
 
 #: Bytes of a response's content that may be under way between the app and the client's socket.
 RESPONSE_WINDOW = 262_144
+
+#: Bytes that one response message costs the window beside its content: about what it takes in
+#: memory, so that a million chunks of one byte are bounded too.
+MESSAGE_COST = 512
 
 #: Pairs of name and value. Pairs may be tuples when sent; they arrive as lists.
 Headers = list[list[bytes]] | list[tuple[bytes, bytes]]

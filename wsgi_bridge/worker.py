@@ -162,9 +162,12 @@ class Worker:
                 match.consumer(Message(content, channel, self.layer), **match.kwargs)
         except DenyConnection as exc:
             self._deny(outbox, reply, exc)
-        except (Exception, SystemExit):
+        except BaseException as exc:
+            # Whatever it is: a gevent.Timeout is no Exception, and must not accept a handshake.
             logger.exception("the consumer failed: %s", match.route.name)
             _answer_failure(outbox, channel, reply, match.route.on_error)
+            if not isinstance(exc, (Exception, SystemExit)):
+                raise
         finally:
             self._flush(outbox, match, channel, content)
 
@@ -175,7 +178,7 @@ class Worker:
         reply = content.get("reply_channel")
         ack = None
         if channel == "websocket.receive" and reply is not None:
-            ack = (reply, content["order"])
+            ack = (reply, content.get("order", 0))
         elif channel == "websocket.connect" and reply is not None and not outbox.answered(reply):
             # A path with a route is accepted unless its consumer says otherwise.
             outbox.send(reply, {"accept": True})
@@ -209,7 +212,11 @@ class Worker:
         )
 
     def _acknowledge(self, message: dict[str, Any]) -> None:
-        self._reply(message, {"ack": message["order"]})
+        reply, order = message["reply_channel"], message["order"]
+        try:
+            self.layer.send(reply, {"ack": order})
+        except ChannelLayerError:
+            self._acknowledge_late(reply, order)
 
     def _answer_connect(self, message: dict[str, Any]) -> None:
         """Answer a handshake without a route for ``websocket.connect``."""
@@ -235,7 +242,7 @@ class Worker:
         environ[self._socket_key] = socket
         try:
             status, headers, content = collect_response(
-                self.bridge.app, environ, hijacked=lambda: socket.is_taken
+                self.bridge.app, environ, min_status=300, hijacked=lambda: socket.is_taken
             )
         finally:
             if socket.is_taken:
@@ -262,6 +269,7 @@ def _answer_failure(outbox: Outbox, channel: str, reply: str | None, on_error: s
         outbox.send(reply, _SERVER_ERROR)
     elif channel == "websocket.connect":
         outbox.withdraw(reply)
-        outbox.send(reply, {"accept": False, **_SERVER_ERROR})
+        # A socket that the consumer accepted at once (`immediately`) is open: 1011 is for that one.
+        outbox.send(reply, {"accept": False, "close": 1011, **_SERVER_ERROR})
     elif channel == "websocket.receive" and on_error == "close":
         outbox.send(reply, {"close": 1011})

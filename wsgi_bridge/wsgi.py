@@ -76,16 +76,21 @@ def run_wsgi(
 
 
 def collect_response(
-    app: WsgiApp, environ: Environ, *, hijacked: Callable[[], bool] | None = None
+    app: WsgiApp,
+    environ: Environ,
+    *,
+    min_status: int = 0,
+    hijacked: Callable[[], bool] | None = None,
 ) -> tuple[int, list[list[bytes]], bytes]:
     """Run a WSGI app and return its response: status, headers, content.
 
     For a response that goes somewhere else than to a reply channel, such as the refusal of a
     WebSocket handshake. An app that fails makes a 500; content past COLLECT_LIMIT is left out, with
-    its Content-Length; the status is 0 when ``hijacked`` says that the app took the connection.
+    its Content-Length, and so is that of a status below ``min_status``, which is not even waited for;
+    the status is 0 when ``hijacked`` says that the app took the connection.
     Blocks as long as the app runs; raises as ``run_wsgi`` does.
     """
-    collector = _Collector()
+    collector = _Collector(min_status)
     response = Response(collector, environ["REQUEST_METHOD"], environ["PATH_INFO"], hijacked)
     _serve(app, environ, response)
     if response.is_hijacked():
@@ -140,8 +145,9 @@ def _close(close: Callable[[], object], environ: Environ) -> None:
 class _Collector:
     """A sink that keeps the response, up to COLLECT_LIMIT bytes of content."""
 
-    def __init__(self) -> None:
+    def __init__(self, min_status: int) -> None:
         self.status = 500  # of an app that has nobody to answer
+        self._min_status = min_status
         self.headers: list[list[bytes]] = []
         self.blocks: list[bytes] = []
         self._size = 0
@@ -151,10 +157,10 @@ class _Collector:
         if "status" in message:
             self.status, self.headers = message["status"], message["headers"]
         self._size += len(message["content"])
-        if self._size > COLLECT_LIMIT:
+        if self._size > COLLECT_LIMIT or self.status < self._min_status:
             self.blocks.clear()
             self.break_off()
-            raise RequestAborted(f"content past {COLLECT_LIMIT} bytes is left out")
+            raise RequestAborted(f"content past {COLLECT_LIMIT} bytes, or not wanted, is left out")
         self.blocks.append(message["content"])
 
     def break_off(self) -> None:

@@ -48,7 +48,7 @@ class _Kind(enum.Enum):
     HOP_BY_HOP = enum.auto()
 
 
-_PLAIN = _Kind.PLAIN
+_PLAIN, _LENGTH, _HOP = _Kind
 _statuses: dict[str, int] = {}
 _names: dict[str, tuple[bytes, _Kind]] = {}
 _warned: set[str] = set()
@@ -78,7 +78,7 @@ def encode_headers(headers: Iterable[tuple[str, str]]) -> tuple[list[list[bytes]
             encoded_value = _encode_value(name, value)
         if kind is _PLAIN:
             fields.append([encoded_name, encoded_value])
-        elif kind is _Kind.LENGTH:
+        elif kind is _LENGTH:
             length = _parse_length(encoded_value, length)
             fields.append([encoded_name, encoded_value])
         elif encoded_value.strip().lower() == b"close":
@@ -107,9 +107,9 @@ def _add_name(name: Any) -> tuple[bytes, _Kind]:
         raise ValueError(f"the name of a header field is a token (RFC 9110), not {name!r}")
     kind = _PLAIN
     if name.lower() == "content-length":
-        kind = _Kind.LENGTH
+        kind = _LENGTH
     elif name.lower() in _HOP_BY_HOP:
-        kind = _Kind.HOP_BY_HOP
+        kind = _HOP
     if len(_names) < CACHE_LIMIT:
         _names[str(name)] = name.encode("ascii"), kind
     return name.encode("ascii"), kind

@@ -17,7 +17,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from wsgi_bridge.exceptions import ChannelFull, RequestAborted
-from wsgi_bridge.messages import RESPONSE_WINDOW
+from wsgi_bridge.messages import MESSAGE_COST, RESPONSE_WINDOW
 
 if TYPE_CHECKING:
     from wsgi_bridge.layers.base import BaseLayer
@@ -27,9 +27,6 @@ WINDOW = RESPONSE_WINDOW
 # Bytes of content in one message of several: two of them fill the window, so that one is made while
 # the other is written.
 PIECE_SIZE = WINDOW // 2
-# What a message costs the window beside its content: about what it takes in memory, so that a
-# million chunks of one byte are bounded too.
-MESSAGE_COST = 512
 # Seconds without a sign of life from the server after which it is given up: it neither sent of the
 # body nor wrote of the response. Servers end slow clients earlier; this is for a server that died.
 # nginx's client_body_timeout and send_timeout are 60 s, gunicorn has none.
@@ -69,8 +66,11 @@ class Reply:
         """
         if message["more_content"] or self._flow_channel or len(message["content"]) > WINDOW:
             self._send_pieces(message)
-        else:
-            self.post(message)
+            return
+        try:
+            self._layer.hand_over(self._channel, message)
+        except ChannelFull:
+            self._post_when_room(message)
 
     def break_off(self) -> None:
         """Say that the response ends here, incomplete: the server closes the connection."""

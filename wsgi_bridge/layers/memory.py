@@ -48,8 +48,13 @@ _named: dict[str, MemoryLayer] = {}
 class MemoryLayer(BaseLayer):
     """A channel layer in the memory of this process; safe to use from any thread or greenlet."""
 
-    def __init__(self, **options: Any) -> None:
+    #: `strict=1` has what is handed over checked and copied too, as a layer with a wire does: for
+    #: tests of protocol servers and of layers' users.
+    url_options = {**BaseLayer.url_options, "strict": lambda text: bool(int(text))}
+
+    def __init__(self, *, strict: bool = False, **options: Any) -> None:
         super().__init__(**options)
+        self._strict = strict
         self._lock = _native_lock()
         self._queues: dict[str, Queue] = {}
         self._groups = Groups(self.group_expiry)
@@ -88,10 +93,14 @@ class MemoryLayer(BaseLayer):
         """Put a copy of `message` on `channel`; see BaseLayer."""
         if channel not in self._queues:  # those names have been checked
             check_channel(channel)
-        self.hand_over(channel, copy_message(message, self.max_message_size))
+        copied = copy_message(message, self.max_message_size)
+        self.hand_over(channel, copied)
 
     def hand_over(self, channel: str, message: dict[str, Any]) -> None:
         """Put `message` itself on `channel`; see BaseLayer."""
+        if self._strict:
+            check_channel(channel)
+            message = copy_message(message, self.max_message_size)
         queues = self._queues
         now = self.clock()
         with self._lock:

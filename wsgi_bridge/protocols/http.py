@@ -22,9 +22,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from wsgi_bridge.exceptions import BridgeError
-
-# Bytes of request body that a server may send before the reader asks for more (see messages.py).
-INITIAL_BODY_WINDOW = 65536
+from wsgi_bridge.messages import BODY_WINDOW
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -257,7 +255,7 @@ class BodyFlow:
     def __init__(self, expects_continue: bool) -> None:
         self.expects_continue = expects_continue
         self.taken = 0
-        self.window = 0 if expects_continue else INITIAL_BODY_WINDOW
+        self.window = 0 if expects_continue else BODY_WINDOW
 
     @property
     def is_open(self) -> bool:

@@ -81,7 +81,7 @@ class WebSocketConnection:
     After any call, the owner writes ``data_to_send()`` and, when ``is_finished``, closes the socket.
     """
 
-    __slots__ = ("_fragments", "_handshake", "_is_text", "_outgoing", "_protocol", "_unread",
+    __slots__ = ("_awaited", "_fragments", "_handshake", "_is_text", "_outgoing", "_protocol", "_unread",
                  "acked", "close_code", "close_reason", "compress_threshold", "ignored", "inbox",
                  "max_size", "order", "state", "status", "window")  # fmt: skip
 
@@ -101,15 +101,18 @@ class WebSocketConnection:
         self._protocol: Protocol | None = None
         self._fragments: list[bytes] | None = None
         self._is_text = False
-        self._unread = b""
+        self._unread: bytes | bytearray = b""  # of a frame that is not whole; or came too early
+        self._awaited = 0  # how many bytes make that frame whole, at least
         self._outgoing: list[bytes] = []
 
     # Towards the consumer
 
     @property
     def is_reading(self) -> bool:
-        """Whether the socket should be read: nothing waits for a consumer."""
-        return not self.inbox and not (self.state is CONNECTING and self._unread)
+        """Whether the socket should be read: nothing waits for a consumer, or a close frame is due."""
+        if self.inbox:
+            return self.state is CLOSING
+        return not (self.state is CONNECTING and self._unread)
 
     @property
     def is_finished(self) -> bool:
@@ -187,7 +190,7 @@ class WebSocketConnection:
         self.open(handshake.extensions)
         unread, self._unread = self._unread, b""
         if unread:
-            self.receive_data(unread)
+            self.receive_data(bytes(unread))
 
     def open(self, extensions: Sequence[Extension]) -> None:
         """Go on as an open connection with these extensions."""
@@ -242,33 +245,36 @@ class WebSocketConnection:
 
     def receive_data(self, data: bytes) -> None:
         """Take bytes from the network. Raises nothing: a peer's error closes with its code."""
-        if self.state is CONNECTING:
-            self._unread += data
-            return
         protocol = self._protocol
         if protocol is None:
+            if self.state is CONNECTING:
+                self._unread += data
             return
         if self._unread:
-            data = self._unread + data
-            self._unread = b""
-        start = self._take_plain_frames(data)
-        if start == len(data):
-            return
-        end = find_frames_end(data, start, self.max_size)
-        self._unread = data[end:]
-        if end > start:
-            protocol.receive_data(data[start:end])
+            self._unread += data
+            if len(self._unread) < self._awaited:
+                return  # joined once, when it is whole: else each byte would cost a copy of the rest
+            data, self._unread = bytes(self._unread), b""
+        position, size = self._take_plain_frames(data, 0), len(data)
+        while position < size and self.state is not CLOSED:
+            end = find_frame_end(data, position, self.max_size)
+            if end > size:
+                self._unread, self._awaited = bytearray(data[position:]), end - position
+                return
+            # One frame at a time: what a frame does must not depend on what came in the same packet.
+            protocol.receive_data(data[position:end])
             self._take_events(protocol)
+            position = self._take_plain_frames(data, end)
 
-    def _take_plain_frames(self, data: bytes) -> int:
-        """Take the whole, final, masked, uncompressed data frames that ``data`` begins with.
+    def _take_plain_frames(self, data: bytes, position: int) -> int:
+        """Take the whole, final, masked, uncompressed data frames at ``position`` and behind it.
 
         Nearly all frames are of this kind, and a tenth of the library's work is enough for them (RFC
         6455 section 5.2). Returns the offset of the first other one, which the library takes.
         """
-        position, size = 0, len(data)
+        size = len(data)
         if self.state is not OPEN or self._fragments is not None:
-            return 0
+            return position
         while position + 6 <= size:
             opcode, length = data[position], data[position + 1] - 0x80
             if (opcode != _FINAL_TEXT and opcode != _FINAL_BINARY) or length < 0:
@@ -324,7 +330,7 @@ class WebSocketConnection:
         bits = None
         if isinstance(first, PerMessageDeflate):
             bits = [first.remote_max_window_bits, first.local_max_window_bits]
-        return {"order": self.order, "unread": self._unread, "inbox": list(self.inbox or ()), "deflate": bits}
+        return {"order": self.order, "unread": bytes(self._unread), "inbox": list(self.inbox or ()), "deflate": bits}
 
     def _take_events(self, protocol: Protocol) -> None:
         for frame in protocol.events_received():
@@ -401,30 +407,27 @@ def _read_length(data: bytes, position: int, length: int) -> tuple[int, int]:
     return position + 14, int.from_bytes(data[position + 2 : position + 10], "big")
 
 
-def find_frames_end(data: bytes, start: int, max_size: int) -> int:
-    """Return the offset behind the last whole frame in ``data``, from ``start`` on.
+def find_frame_end(data: bytes, start: int, max_size: int) -> int:
+    """Return the offset behind the frame that begins at ``start``; behind the data if it is partial.
 
     Only whole frames are fed to the library, so that the bytes of a partial one can be carried to
     another process. A frame longer than ``max_size`` counts as whole: the library refuses it by its
     head (1009).
     """
-    end, size = start, len(data)
-    while end + 2 <= size:
-        length = data[end + 1] & 0x7F
-        masked = 4 if data[end + 1] & 0x80 else 0
-        head = 2
-        if length == 126:
-            head, length = 4, int.from_bytes(data[end + 2 : end + 4], "big")
-        elif length == 127:
-            head, length = 10, int.from_bytes(data[end + 2 : end + 10], "big")
-        if end + head > size:
-            break
-        if length > max_size or not masked:
-            return size
-        if end + head + masked + length > size:
-            break
-        end += head + masked + length
-    return end
+    size = len(data)
+    if start + 2 > size:
+        return size + 1
+    length, masked = data[start + 1] & 0x7F, data[start + 1] & 0x80
+    head = 2
+    if length == 126:
+        head, length = 4, int.from_bytes(data[start + 2 : start + 4], "big")
+    elif length == 127:
+        head, length = 10, int.from_bytes(data[start + 2 : start + 10], "big")
+    if start + head > size:
+        return size + 1
+    if length > max_size or not masked:
+        return size
+    return start + head + 4 + length
 
 
 def is_close_code(code: object) -> bool:

@@ -55,8 +55,8 @@ class GreenletPool:
             self._all.add(worker)
         worker.switch(job, first, second)
 
-    def kill(self) -> list[Any]:
-        """Return the greenlets that run now, for the caller to end (gevent.killall)."""
+    def unfinished(self) -> list[Any]:
+        """Return the greenlets that run now, for the caller to end (gevent.kill)."""
         return list(self._all.difference(self._parked))
 
     def _run(self, job: Job, first: Any, second: Any) -> None:
@@ -67,7 +67,10 @@ class GreenletPool:
             try:
                 job(first, second)
             except greenlet.GreenletExit:
+                was_full = not self.free
                 self._all.discard(me)
+                if was_full:
+                    self._on_free()
                 return
             except BaseException:
                 # The top of a supervised loop: whatever a job lets out must not end the process.

@@ -105,7 +105,8 @@ class ProtocolServer:
         self.preamble = b""
         self._software = software.encode()
         self._sequence = itertools.count(1)
-        self._retries: list[Callable[[], None]] = []
+        # A dict for its order: what is asked for twice is done once.
+        self._retries: dict[Callable[[], None], None] = {}
         self._retry_timer: Any = None
         self._tick_timer: Any = None
         self._listener: Any = None
@@ -154,11 +155,11 @@ class ProtocolServer:
 
     def retry(self, function: Callable[[], None]) -> None:
         """Call ``function`` once, a little later: its channel was full."""
-        self._retries.append(function)
         if self._retry_timer is None:
             self._retry_timer = self.loop.timer(RETRY_DELAY)
-        if len(self._retries) == 1:
+        if not self._retries:
             self._retry_timer.start(self._run_retries)
+        self._retries[function] = None
 
     # Replies
 
@@ -208,6 +209,9 @@ class ProtocolServer:
         self.preamble = b"Server: %b\r\nDate: %b\r\n" % (self._software, date)
 
     def _run_retries(self) -> None:
-        retries, self._retries = self._retries, []
+        retries, self._retries = self._retries, {}
         for function in retries:
-            function()
+            try:
+                function()
+            except Exception:
+                logger.exception("a message that found its channel full could not be tried again")

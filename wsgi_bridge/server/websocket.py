@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 READ_SIZE = 65536
 # The policy `block` holds messages back up to this many write buffers, then closes.
 BLOCK_FACTOR = 4
+# What the machine raises for an answer it cannot encode; not a ResponseError when a type is wrong.
+INVALID_ANSWER = (ResponseError, TypeError, ValueError, AttributeError)
 # Group messages kept for a socket whose handshake is not answered yet.
 MAX_HELD = 100
 
@@ -87,13 +89,14 @@ class WebSocketOwner:
         ack = message.get("ack")
         try:
             machine.answer(message, self.sockets.server.preamble)
-        except ResponseError as exc:
+        except INVALID_ANSWER as exc:
             self._answer_invalid(exc)
         if ack is not None:
             machine.acknowledge(ack)
         if machine.state is OPEN and machine.acked == machine.order:
             self.deadline = NEVER
-        self._check_write_buffer()
+        if self.out.size:
+            self._check_write_buffer()
         self._process()
         if self._held is not None and machine.state is not CONNECTING:
             self._deliver_held(self._held)
@@ -113,7 +116,7 @@ class WebSocketOwner:
             return
         try:
             frame = broadcast.encode(machine.deflate_bits, settings.compress_threshold)
-        except ResponseError as exc:
+        except INVALID_ANSWER as exc:
             self._answer_invalid(exc)
             return
         self.sockets.server.counters.websocket_sent_count += 1
@@ -135,7 +138,7 @@ class WebSocketOwner:
             for broadcast in held:
                 self.deliver_broadcast(broadcast)
 
-    def _answer_invalid(self, exc: ResponseError) -> None:
+    def _answer_invalid(self, exc: Exception) -> None:
         """A consumer's answer cannot be sent: 500 in the handshake, 1011 when open (section 5)."""
         logger.error("answer for %s cannot be sent: %s", self.path, exc)
         self.sockets.server.counters.invalid_answers_count += 1
@@ -151,8 +154,9 @@ class WebSocketOwner:
         if policy == "block" and self.out.size <= BLOCK_FACTOR * limit:
             return True
         logger.warning("closing %s: the client does not read, %d bytes wait", self.path, self.out.size)
+        # Nothing is added behind the close frame, so what waits is bounded; `close_timeout` ends it.
         self.machine.close(TRY_AGAIN_LATER, "client too slow")
-        self._lose()
+        self._process()
         return False
 
     def _check_write_buffer(self) -> None:
@@ -172,6 +176,8 @@ class WebSocketOwner:
             data = b""
         if data:
             self.machine.receive_data(data)
+            if self.out.size:
+                self._check_write_buffer()  # pongs, too, wait for a client that does not read
         else:
             self._take_eof()
         self._process()
@@ -305,6 +311,8 @@ class WebSocketOwner:
             self._is_closing = True
             self._set_deadline(self.sockets.server.settings.close_timeout)
         if machine.state is CLOSING:
+            if not self._is_reading:
+                self._start_reading()  # for the peer's close frame, whatever waits for a consumer
             return
         if not self._is_disconnected and (self.out.is_lost or not self.out.size):
             self._disconnect()
@@ -356,6 +364,7 @@ class WebSocketOwner:
         self.out.close()
         self.machine.state = CLOSED
         self.machine.close_code = ABNORMAL_CLOSURE
+        self.machine.inbox = None  # the new owner's; a retry of ours may still be due
         self.sockets.server.timed.discard(self)
         self.sockets.server.unregister(self.reply_channel)
         return self.sock
