@@ -2,8 +2,8 @@
 
     gunicorn -k gunicorn_asgi.Worker mysite.wsgi
 
-gunicorn imports this module in its master, before any fork and before gevent patches anything, so it
-imports nothing but the worker class, which imports the rest after the fork.
+gunicorn imports this module in its master, before any fork and before gevent patches anything, so
+it imports nothing but the worker class, which imports the rest after the fork.
 """
 
 from gunicorn_asgi.worker import Worker

@@ -61,9 +61,7 @@ def open_access_log(log: Any, cfg: Any) -> Callable[..., None] | None:
         request, client = entry
         fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
         environ = _environ(request, client)
-        log.access(
-            _Response(status, fields, sent), _fields(request), environ, _Duration(seconds)
-        )
+        log.access(_Response(status, fields, sent), _fields(request), environ, _Duration(seconds))
 
     return write
 

@@ -1,7 +1,8 @@
 """An HTTP connection: one socket, its requests one after the other, their answers.
 
-The adapter between a socket, ``RequestReader``, ``HttpExchange`` and the layer. An idle connection is
-this object and a libev watcher; there is no greenlet. All methods run in the hub, nothing blocks.
+The adapter between a socket, ``RequestReader``, ``HttpExchange`` and the layer. An idle connection
+is this object and a libev watcher; there is no greenlet. All methods run in the hub, nothing
+blocks.
 
 While a response is due the socket is still read, to notice a client that goes away; requests that
 come meanwhile (pipelining) wait in a queue, and then the socket is not read on.
@@ -44,13 +45,15 @@ OVERRUN_FACTOR = 4
 class HttpConnection:
     """The owner of one client's socket, until it closes or becomes a WebSocket."""
 
-    __slots__ = ("__weakref__", "_body_channel", "_exchange", "_flow", "_flow_channel", "_flow_cost",
-                 "_flow_sent", "_is_eof", "_is_head_begun", "_is_reading", "_pending_body", "_queue", "_reader",
-                 "_reply_channel", "_request", "_response_headers", "_watcher", "client", "deadline", "http", "out",
-                 "scheme", "server", "sock")  # fmt: skip
+    __slots__ = ("__weakref__", "_body_channel", "_exchange", "_flow", "_flow_channel",
+                 "_flow_cost", "_flow_sent", "_is_eof", "_is_head_begun",
+                 "_is_reading", "_pending_body", "_queue", "_reader",
+                 "_reply_channel", "_request", "_response_headers", "_watcher",
+                 "client", "deadline", "http", "out", "scheme", "server",
+                 "sock")  # fmt: skip
 
     def __init__(self, http: HttpServer, sock: Socket, client: Any, server: Any) -> None:
-        """Own ``sock``; ``client`` and ``server`` are [address, port], or None for a Unix socket."""
+        """Own ``sock``; ``client`` and ``server`` are [address, port], None for a Unix socket."""
         self.http = http
         self.sock = sock
         self.client = client
@@ -118,7 +121,7 @@ class HttpConnection:
         self._watcher.stop()
 
     def _refuse(self, error: RequestError) -> None:
-        """Answer a request that cannot be read. What follows it on the connection cannot be either."""
+        """Answer a request that cannot be read. What follows it cannot be either."""
         self._stop_reading()
         self._is_eof = True
         if self._exchange is not None or self._queue:
@@ -126,7 +129,9 @@ class HttpConnection:
         address = self.client[0] if self.client else "a Unix socket"
         logger.warning("Invalid request from ip=%s: %s", address, error)
         exchange = HttpExchange(is_head=False, is_http10=False, keep_alive=False)
-        self.out.write(exchange.encode(error_response(error.status, str(error)), self.http.server.preamble))
+        self.out.write(
+            exchange.encode(error_response(error.status, str(error)), self.http.server.preamble)
+        )
         self._close_gracefully()
 
     # Requests, as the reader finds them
@@ -166,7 +171,9 @@ class HttpConnection:
             self._open_websocket(request)
             return
         keep_alive = http.count_request() and request.keep_alive
-        self._exchange = HttpExchange(request.method == "HEAD", request.version == "1.0", keep_alive)
+        self._exchange = HttpExchange(
+            request.method == "HEAD", request.version == "1.0", keep_alive
+        )
         self._reply_channel = http.server.register(self)
         scheme = self.scheme if request.forwarded is None else self._forwarded_scheme(request)
         message = request.to_message(
@@ -212,7 +219,7 @@ class HttpConnection:
     # The request's body
 
     def _send_body(self, data: bytes, has_more: bool) -> None:
-        """Send a chunk on; what finds the channel full waits here: at most a window and one read."""
+        """Send a chunk on; what finds the channel full waits here: a window and a read at most."""
         if self._pending_body is not None:
             self._pending_body.append(data)
             data = b"".join(self._pending_body)
@@ -295,10 +302,12 @@ class HttpConnection:
             self._on_lost()
 
     def _report_flow(self) -> None:
-        if self._flow_cost >= RESPONSE_WINDOW // 2 and self.out.size < RESPONSE_WINDOW // 2:
-            if self._post(self._flow_channel, {"sent": max(0, self._flow_sent - self.out.size)}):
-                # What still waits is reported when it has gone, however little it is.
-                self._flow_cost = RESPONSE_WINDOW // 2 if self.out.size else 0
+        half = RESPONSE_WINDOW // 2
+        if self._flow_cost < half or self.out.size >= half:
+            return
+        if self._post(self._flow_channel, {"sent": max(0, self._flow_sent - self.out.size)}):
+            # What still waits is reported when it has gone, however little it is.
+            self._flow_cost = half if self.out.size else 0
 
     def _finish(self, exchange: HttpExchange) -> None:
         """The response is complete, or broken off: go on to the next request, or close."""
@@ -371,7 +380,7 @@ class HttpConnection:
         else:
             self._close()  # idle: gunicorn's ``keepalive``
 
-    def stop(self, code: int) -> None:
+    def stop(self, code: int) -> None:  # noqa: ARG002 - a close code is for WebSockets
         """The server stops: close when idle, else after the response that is due."""
         if self._exchange is None:
             self._close_gracefully()

@@ -24,7 +24,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @dataclass(frozen=True)
 class RequestPolicy:
-    """Limits in bytes and numbers; the networks of trusted proxies; the path the site is mounted on."""
+    """Limits in bytes and numbers, the networks of trusted proxies, the site's mount point."""
 
     line: int = 4094
     fields: int = 100

@@ -1,12 +1,12 @@
 """Requests: what llhttp (httptools) reads, under our own strict policy.
 
-``RequestReader`` is the callbacks' target of one connection. It builds a ``Request`` and hands it to
-the connection when its head is complete; body bytes follow. It decides nothing about answers: what is
-wrong with a request is a ``RequestError`` with a status.
+``RequestReader`` is the callbacks' target of one connection. It builds a ``Request`` and hands it
+to the connection when its head is complete; body bytes follow. It decides nothing about answers:
+what is wrong with a request is a ``RequestError`` with a status.
 
 llhttp refuses most of what RFC 9112 forbids (bare LF, spaces before a colon, Content-Length beside
-Transfer-Encoding, folded fields). Ours on top: the limits, one Host, no transfer coding but chunked,
-no unknown expectation, request targets in the form their method allows.
+Transfer-Encoding, folded fields). Ours on top: the limits, one Host, no transfer coding but
+chunked, no unknown expectation, request targets in the form their method allows.
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ import httptools
 from gunicorn_asgi.policy import RequestPolicy
 from wsgi_bridge.protocols.handshake import is_websocket_upgrade
 
-# Bytes of a request body that are read before its consumer is asked, so that small ones come inline.
+# Bytes of a request body that are read before its consumer is asked, so that small ones come
+# inline.
 MAX_INLINE_BODY = 65536
+# Bytes of a chunked body that bring no content: extensions and trailers. A hundred fields of 1 KB.
+MAX_BARREN = 131072
 
-
+_VERSIONS = frozenset(("1.0", "1.1"))
 _METHODS = {name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")}
 
 
@@ -114,9 +117,9 @@ class RequestReader:
     ``rest``.
     """
 
-    __slots__ = ("_declined", "_field_room", "_headers", "_is_head_done", "_is_taken", "_parser", "_pending",
-                 "_policy", "_receiver", "_request", "_special", "_specials", "_target",
-                 "rest")  # fmt: skip
+    __slots__ = ("_declined", "_field_room", "_had_content", "_headers", "_is_head_done", "_is_taken",
+                 "_parser", "_pending", "_policy", "_receiver", "_request",
+                 "_special", "_specials", "_target", "rest")  # fmt: skip
 
     def __init__(self, receiver: Receiver, policy: RequestPolicy) -> None:
         self._receiver = receiver
@@ -126,35 +129,57 @@ class RequestReader:
         self._parser = httptools.HttpRequestParser(self)
         self._request: Request | None = None
         self._declined: Request | None = None
+        self._had_content = False  # of a body, since the last check
+        self._pending = 0  # bytes read of a line or field that is not complete
         self.rest = b""
         self.on_message_begin()
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing of a request has been read."""
-        return self._request is None and not self._pending
+        if self._is_head_done:
+            return self._request is None
+        return not self._target and not self._pending
 
     def feed(self, data: bytes) -> None:
         """Read bytes. Requests go to the receiver while this runs."""
-        known = len(self._headers)
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as exc:
-            self._take_upgrade(data[exc.args[0] :])
-        except httptools.HttpParserCallbackError as exc:
-            if isinstance(exc.__context__, RequestError):
-                raise exc.__context__ from None
-            raise
-        except httptools.HttpParserError as exc:
-            raise RequestError(400, str(exc)) from exc
+        while True:
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as exc:
+                data = self._take_upgrade(data[exc.args[0] :])
+                if data:
+                    continue
+            except httptools.HttpParserCallbackError as exc:
+                if isinstance(exc.__context__, RequestError):
+                    raise exc.__context__ from None
+                raise
+            except httptools.HttpParserError as exc:
+                raise RequestError(400, str(exc)) from exc
+            break
         if not self._is_head_done:
-            self._check_growth(len(data), known)
+            self._check_field(data)
+        elif self._request is not None:
+            self._check_body(self._request, len(data))
 
-    def _check_growth(self, size: int, known: int) -> None:
+    def _check_field(self, data: bytes) -> None:
         """Bound what llhttp has read of a field that is not complete: no callback tells of it."""
-        self._pending = size if len(self._headers) != known else self._pending + size
+        if self._had_content:
+            # Where this head begins behind a body is not known: it counts from the next bytes on.
+            self._had_content = False
+            self._pending = 1
+            return
+        end = data.rfind(b"\n")
+        self._pending = len(data) - end - 1 if end >= 0 else self._pending + len(data)
         if self._pending > self._policy.field_size + self._policy.line:
             raise RequestError(431, "a header field of the request is too large")
+
+    def _check_body(self, request: Request, size: int) -> None:
+        """Bound what comes of a chunked body between two pieces of content: httptools keeps it."""
+        self._pending = 0 if self._had_content else self._pending + size
+        self._had_content = False
+        if self._pending > MAX_BARREN and request.body_size is None:
+            raise RequestError(431, "the trailers of the request are too large")
 
     # Callbacks of httptools
 
@@ -194,12 +219,14 @@ class RequestReader:
             self._resume_declined(self._declined)
             return
         request = self._request = Request(
-            _METHODS.get(parser.get_method()) or parser.get_method().decode("ascii"),
+            _METHODS.get(parser.get_method()) or _check_method(parser.get_method()),
             self._target,
             parser.get_http_version(),
             self._headers,
             parser.should_keep_alive(),
         )
+        if request.version not in _VERSIONS:
+            raise RequestError(505, f"HTTP/{request.version} is not served here")
         if self._special is not None:
             self._apply_special(request, self._special)
         if not request.target.startswith(b"/"):
@@ -212,6 +239,7 @@ class RequestReader:
         """A piece of the body."""
         request = self._request
         assert request is not None
+        self._had_content = True
         if self._is_taken:
             self._receiver.take_body(request, data)
         elif request.parts is None:
@@ -271,11 +299,11 @@ class RequestReader:
 
     # Upgrades
 
-    def _take_upgrade(self, rest: bytes) -> None:
+    def _take_upgrade(self, rest: bytes) -> bytes:
         """llhttp stopped behind a head that asks for an upgrade, whatever the body.
 
         A WebSocket handshake is taken as it is. Any other upgrade is declined by being ignored (RFC
-        9110 section 7.8), and reading goes on with a new parser.
+        9110 section 7.8), and reading goes on with a new parser. Returns what it has to read.
         """
         request, self._request = self._request, None
         assert request is not None
@@ -283,7 +311,7 @@ class RequestReader:
             request.is_complete = True
             self.rest = rest
             self._receiver.take_request(request)
-            return
+            return b""
         request.is_upgrade = False
         self._parser = httptools.HttpRequestParser(self)
         self.on_message_begin()
@@ -293,8 +321,7 @@ class RequestReader:
         else:
             request.is_complete = True
             self._receiver.take_request(request)
-        if rest:
-            self.feed(rest)
+        return rest
 
     def _resume_declined(self, request: Request) -> None:
         """Go on with the body of a request whose upgrade was declined."""
@@ -305,6 +332,12 @@ class RequestReader:
             self._receiver.take_request(request)
 
 
+def _check_method(method: bytes) -> str:
+    if method == b"CONNECT":
+        raise RequestError(400, "this is no proxy")
+    return method.decode("ascii")
+
+
 def _framing_head(request: Request) -> bytes:
     """Return a head with nothing but a request's framing, for a parser that shall read its body."""
     if request.body_size is None:
@@ -313,14 +346,12 @@ def _framing_head(request: Request) -> bytes:
 
 
 def _split_target(target: bytes, method: str) -> tuple[bytes, bytes]:
-    """Return path and query of a request target that is not in origin-form (RFC 9112 section 3.2)."""
+    """Return path and query of a target that is not in origin-form (RFC 9112 section 3.2)."""
     if target == b"*" and method == "OPTIONS":
         return b"*", b""
     scheme, separator, rest = target.partition(b"://")
     if separator and scheme.lower() in (b"http", b"https") and method != "CONNECT":
-        _, slash, tail = rest.partition(b"/")
-        path, _, query = (slash + tail).partition(b"?")
-        if not slash:
-            return b"/", rest.partition(b"?")[2]
-        return path, query
+        location, _, query = rest.partition(b"?")
+        _, _, path = location.partition(b"/")
+        return b"/" + path, query
     raise RequestError(400, f"request target {target[:40]!r} does not fit {method}")

@@ -17,8 +17,8 @@ from wsgi_bridge.server.sockets import READ, WebSockets
 
 logger = logging.getLogger(__name__)
 
-# Connections accepted at one wake-up. With siblings on the same listener, one: whoever took a hundred
-# would serve them alone while the others idle (gunicorn's PR 2266).
+# Connections accepted at one wake-up. With siblings on the same listener, one: whoever took a
+# hundred would serve them alone while the others idle (gunicorn's PR 2266).
 MAX_ACCEPT = 64
 # Seconds without accepting when the process is out of descriptors.
 ACCEPT_PAUSE = 0.5
@@ -95,7 +95,7 @@ class HttpServer:
         self._listeners = []
 
     def stop(self) -> None:
-        """Accept no more, close what is idle; responses that are due are the last of their connection."""
+        """Accept no more, close what is idle; a response that is due is its connection's last."""
         self.is_last = True
         self.stop_listening()
         for connection in list(self.connections):
@@ -147,7 +147,7 @@ class Listener:
         name = self._sock.getsockname()
         self._address = [name[0], name[1]] if isinstance(name, tuple) else None
         self._timer: Any = None
-        self._watcher = http.loop.io(self._sock.fileno(), READ)
+        self._watcher: Any = http.loop.io(self._sock.fileno(), READ)
         self.resume()
 
     def pause(self) -> None:
@@ -176,7 +176,7 @@ class Listener:
     def _accept(self) -> bool:
         """Accept one connection; False when there is none, or none can be had."""
         try:
-            fd, peer = self._sock._accept()
+            fd, peer = self._sock._accept()  # type: ignore[attr-defined]
         except (BlockingIOError, ConnectionAbortedError):
             return False
         except OSError as exc:

@@ -1,7 +1,7 @@
 """The gunicorn worker class: gunicorn's contract on one side, server and worker loop on the other.
 
-It owns the life cycle: signals, heartbeat, limits, the drain. Protocols are elsewhere. The module is
-imported in gunicorn's master, unpatched; what needs gevent is imported after the fork.
+It owns the life cycle: signals, heartbeat, limits, the drain. Protocols are elsewhere. The module
+is imported in gunicorn's master, unpatched; what needs gevent is imported after the fork.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 HEARTBEAT = 1.0
 # Seconds between two looks at what is left while the worker drains.
 DRAIN_STEP = 0.02
-# The arbiter kills at graceful_timeout, to the second. So the drain ends before: at this part of it,
-# less a second for what is left to do.
+# The arbiter kills at graceful_timeout, to the second. So the drain ends before: at this part of
+# it, less a second for what is left to do.
 DRAIN_PART = 0.9
 DRAIN_RESERVE = 1.0
 # Messages that wait for consumers of one process, at least; see `_open_layer`.
@@ -37,7 +37,7 @@ MIN_CAPACITY = 1000
 
 
 class Worker(BaseWorker):
-    """``gunicorn -k gunicorn_asgi.Worker``: sockets on the gevent hub, consumers in pooled greenlets."""
+    """``gunicorn -k gunicorn_asgi.Worker``: sockets on the hub, consumers in pooled greenlets."""
 
     server: ProtocolServer
     http: HttpServer
@@ -77,7 +77,7 @@ class Worker(BaseWorker):
         super().init_process()
 
     def init_signals(self) -> None:
-        """Handle signals in greenlets: a Python handler would run in the hub, where nothing may wait."""
+        """Handle signals in greenlets: a Python handler would run in the hub, and may not wait."""
         import gevent
 
         super().init_signals()
@@ -105,7 +105,8 @@ class Worker(BaseWorker):
 
         self._stopped = Event()
         self._start()
-        # What is loaded by now stays: the collector need not walk through the site for every request.
+        # What is loaded by now stays: the collector need not walk through the site for every
+        # request.
         gc.collect()
         gc.freeze()
         heart = self.server.loop.timer(0, HEARTBEAT)
@@ -166,8 +167,9 @@ class Worker(BaseWorker):
     def _open_layer(self, bridge: Bridge) -> BaseLayer:
         """Open the layer, with room for what this process's own connections can have in flight.
 
-        Each connection has one request or one event on its way, and a consumer a window of messages:
-        a burst of all of them at once is no overload. What the layer's URL says goes before this.
+        Each connection has one request or one event on its way, and a consumer a window of
+        messages: a burst of all of them at once is no overload. What the layer's URL says goes
+        before this.
         """
         most = max(MIN_CAPACITY, self.cfg.worker_connections)
         channels = {"http.*": most, "websocket.*": most, "gunicorn.response.*": 16 * most}

@@ -1,4 +1,4 @@
-"""Real time for WSGI sites: WebSockets, server push, groups and background work over channel layers.
+"""Real time for WSGI sites: WebSockets, push, groups and background work over channel layers.
 
 The core. It imports no server: see ``gunicorn_asgi`` and ``uwsgi_asgi`` for those.
 """

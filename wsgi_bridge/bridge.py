@@ -18,12 +18,14 @@ LAYER_VARIABLE = "CHANNEL_LAYER"
 class Bridge:
     """A WSGI app, the consumers beside it, and the layer between them and the server.
 
-        application = Bridge(site, routing=[route("websocket.receive", on_message, path=r"^/chat/$")])
+        routing = [route("websocket.receive", on_message, path=r"^/chat/$")]
+        application = Bridge(site, routing=routing)
 
-    ``app``: any WSGI callable. ``routing``: a list of ``route``, ``route_class`` and ``include``, or
-    its dotted name. ``layer``: a URL (``memory://`` unless given), or an open layer; the environment's
-    CHANNEL_LAYER goes before it. The other keywords are the server's settings (settings.py), each of
-    which the environment may override as ASGI_NAME. Raises RoutingError, TypeError, ValueError.
+    ``app``: any WSGI callable. ``routing``: a list of ``route``, ``route_class`` and ``include``,
+    or its dotted name. ``layer``: a URL (``memory://`` unless given), or an open layer; the
+    environment's CHANNEL_LAYER goes before it. The other keywords are the server's settings
+    (settings.py), each of which the environment may override as ASGI_NAME. Raises RoutingError,
+    TypeError, ValueError.
 
     Also a plain WSGI app, so that the site runs under any server; WebSocket URLs answer 426 there.
     """

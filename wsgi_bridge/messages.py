@@ -13,7 +13,8 @@ or the worker loop, never of concern to a consumer:
   `Expect: 100-continue`, which is answered at the first `body_window`.
 - Response flow. The first response message may carry `flow_channel`, a single-reader channel. The
   server posts `{"sent": n}` there, the content bytes that have left its buffer so far, each time
-  that another half of RESPONSE_WINDOW (counting MESSAGE_COST for each message) has, and `{"closed": True}` when the client went away.
+  that another half of RESPONSE_WINDOW (counting MESSAGE_COST for each message) has, and
+  `{"closed": True}` when the client went away.
 - A response that breaks off after its head: `{"closed": True}` on the `reply_channel`. The server
   closes the connection without completing the framing, so that the client can tell.
 - `ack`: the worker loop may merge `{"ack": order}` into the last answer that it sends to a

@@ -95,9 +95,7 @@ class Settings:
     )
 
 
-def load_settings(
-    given: Mapping[str, Any], environ: Mapping[str, str] | None = None
-) -> Settings:
+def load_settings(given: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Settings:
     """Return the settings made of keyword arguments and the environment.
 
     ``given`` maps names to values; ``environ`` is ``os.environ`` unless given. Raises TypeError
@@ -132,7 +130,9 @@ def check_settings(settings: Settings) -> None:
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
             _check(item.name, number and value >= 0, "seconds, 0 or more", value)
     policies = get_args(SlowClientPolicy)
-    _check("slow_client", settings.slow_client in policies, " or ".join(policies), settings.slow_client)
+    _check(
+        "slow_client", settings.slow_client in policies, " or ".join(policies), settings.slow_client
+    )
     for origin in settings.allowed_origins:
         known = isinstance(origin, str) and (origin == "*" or "://" in origin)
         _check("allowed_origins", known, "strings like 'https://example.com' or '*'", origin)

@@ -78,9 +78,9 @@ class Worker:
 
     ``pump_soon`` is to be called whenever there may be something to take, and room to run it: it is
     the layer's wake, and the pool's when it has room again. ``make_wakeup(function)`` returns a
-    callable that has ``function`` called soon. ``environ`` is added to the environ of every request;
-    ``socket_of`` gives the socket behind a reply channel, under ``socket_key`` in the environ, to an
-    app that hijacks.
+    callable that has ``function`` called soon. ``environ`` is added to the environ of every
+    request; ``socket_of`` gives the socket behind a reply channel, under ``socket_key`` in the
+    environ, to an app that hijacks.
     """
 
     def __init__(
@@ -171,9 +171,7 @@ class Worker:
         finally:
             self._flush(outbox, match, channel, content)
 
-    def _flush(
-        self, outbox: Outbox, match: Match, channel: str, content: dict[str, Any]
-    ) -> None:
+    def _flush(self, outbox: Outbox, match: Match, channel: str, content: dict[str, Any]) -> None:
         """Send what the consumer sent; what the contract says beside it."""
         reply = content.get("reply_channel")
         ack = None
@@ -207,9 +205,7 @@ class Worker:
     # Messages without a route
 
     def _run_site(self, message: dict[str, Any]) -> None:
-        run_wsgi(
-            self.bridge.app, message, self.layer, extra_environ=self._environ, **self._options
-        )
+        run_wsgi(self.bridge.app, message, self.layer, extra_environ=self._environ, **self._options)
 
     def _acknowledge(self, message: dict[str, Any]) -> None:
         reply, order = message["reply_channel"], message["order"]

@@ -86,8 +86,8 @@ def collect_response(
 
     For a response that goes somewhere else than to a reply channel, such as the refusal of a
     WebSocket handshake. An app that fails makes a 500; content past COLLECT_LIMIT is left out, with
-    its Content-Length, and so is that of a status below ``min_status``, which is not even waited for;
-    the status is 0 when ``hijacked`` says that the app took the connection.
+    its Content-Length, and so is that of a status below ``min_status``, which is not even waited
+    for; the status is 0 when ``hijacked`` says that the app took the connection.
     Blocks as long as the app runs; raises as ``run_wsgi`` does.
     """
     collector = _Collector(min_status)

@@ -69,7 +69,8 @@ def make_environ(
         "wsgi.version": (1, 0),
         "wsgi.run_once": False,
         "wsgi.file_wrapper": FileWrapper,
-        # The end of the body is the end of `wsgi.input`, Content-Length or not (as gunicorn has it).
+        # The end of the body is the end of `wsgi.input`, Content-Length or not (as gunicorn has
+        # it).
         "wsgi.input_terminated": True,
         "wsgi.url_scheme": _SCHEMES.get(scheme, scheme),
         "wsgi.input": stream,

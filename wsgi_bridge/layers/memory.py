@@ -23,7 +23,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from operator import attrgetter
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import SplitResult
 
 from wsgi_bridge.copying import copy_message, copy_trusted
@@ -50,7 +50,7 @@ class MemoryLayer(BaseLayer):
 
     #: `strict=1` has what is handed over checked and copied too, as a layer with a wire does: for
     #: tests of protocol servers and of layers' users.
-    url_options = {**BaseLayer.url_options, "strict": lambda text: bool(int(text))}
+    url_options: ClassVar = {**BaseLayer.url_options, "strict": lambda text: bool(int(text))}
 
     def __init__(self, *, strict: bool = False, **options: Any) -> None:
         super().__init__(**options)

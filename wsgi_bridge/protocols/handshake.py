@@ -1,7 +1,7 @@
 """The WebSocket opening handshake, server side (RFC 6455 section 4.2), sans I/O.
 
-``read_handshake`` checks a request and returns what is to be answered; ``encode_accept`` is the 101.
-The origin check is here too, since it is the handshake's rule (section 10.2).
+``read_handshake`` checks a request and returns what is to be answered; ``encode_accept`` is the
+101. The origin check is here too, since it is the handshake's rule (section 10.2).
 """
 
 from __future__ import annotations
@@ -114,7 +114,9 @@ def encode_accept(
     if subprotocol is not None:
         if subprotocol not in handshake.subprotocols:
             offered = ", ".join(handshake.subprotocols) or "none"
-            raise ResponseError(f"subprotocol {subprotocol!r} is not one of those offered: {offered}")
+            raise ResponseError(
+                f"subprotocol {subprotocol!r} is not one of those offered: {offered}"
+            )
         parts += (b"Sec-WebSocket-Protocol: ", subprotocol.encode("ascii"), b"\r\n")
     for name, value in headers:
         if not _is_token(name) or _has_bad_byte(value):
@@ -125,15 +127,13 @@ def encode_accept(
     return b"".join(parts)
 
 
-def is_origin_allowed(
-    origin: bytes | None, host: bytes | None, allowed: Sequence[str]
-) -> bool:
+def is_origin_allowed(origin: bytes | None, host: bytes | None, allowed: Sequence[str]) -> bool:
     """Whether a page of ``origin`` may open a WebSocket here.
 
     A request without Origin is not a browser page's and is let through (RFC 6455 section 10.2).
-    Same origin means the host and port of the Host field, the port being the origin's scheme's unless
-    given: behind a proxy that ends TLS, the server cannot know the scheme itself. ``allowed``: origins
-    such as ``https://example.com``, or ``*``.
+    Same origin means the host and port of the Host field, the port being the origin's scheme's
+    unless given: behind a proxy that ends TLS, the server cannot know the scheme itself.
+    ``allowed``: origins such as ``https://example.com``, or ``*``.
     """
     if origin is None or "*" in allowed:
         return True

@@ -5,7 +5,7 @@ the account of the request body's flow. It does not parse requests, and knows no
 
 Rules kept here, from RFC 9110 and RFC 9112:
 
-- a response to HEAD, a 204 and a 304 have no content, whatever the consumer sent (9110 section 6.4.1)
+- a response to HEAD, a 204 and a 304 have no content, whatever was sent (9110 section 6.4.1)
 - a response has exactly one framing: Content-Length, chunked (HTTP/1.1 only) or the connection's
   end (9112 section 6.3); the consumer's own Transfer-Encoding is never believed
 - no more content than Content-Length says is ever written, and a response that ends early ends the
@@ -55,7 +55,8 @@ _KINDS = {
 }
 _kinds: dict[bytes, _Kind] = {}
 _STATUS_LINES = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode()
+    for status in http.HTTPStatus
 }
 
 

@@ -1,8 +1,9 @@
-"""A WebSocket connection as a sans-I/O state machine: frames in, events out; answers in, frames out.
+"""A WebSocket connection as a sans-I/O state machine: frames and answers in, events out.
 
-Framing is the ``websockets`` library's (its sans-I/O ``Protocol``); this module adds what the contract
-asks for: the table of answers and the order and flow of MESSAGES.md section 3. It knows no socket,
-layer or clock. Its owner (``server/websocket.py``) feeds it and writes what it has to send.
+Framing is the ``websockets`` library's (its sans-I/O ``Protocol``); this module adds what the
+contract asks for: the table of answers and the order and flow of MESSAGES.md section 3. It knows
+no socket, layer or clock. Its owner (``server/websocket.py``) feeds it and writes what it has to
+send.
 
 A connection holds back the next ``websocket.receive`` until the earlier ones are acknowledged
 (``window`` of them may be unacknowledged); what arrives meanwhile waits in ``inbox``, and
@@ -15,7 +16,7 @@ import enum
 import struct
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from websockets.extensions import Extension
 from websockets.extensions.permessage_deflate import PerMessageDeflate
@@ -46,10 +47,11 @@ _FINAL_TEXT, _FINAL_BINARY = 0x81, 0x82
 _HEAD_16 = struct.Struct("!BBH").pack
 _HEAD_64 = struct.Struct("!BBQ").pack
 
-class _Silence:
-    """The logger given to the library, which would log every connection: that is the owner's to do."""
 
-    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - the name logging gave it
+class _Silence:
+    """The logger given to the library: logging connections is their owner's to do."""
+
+    def isEnabledFor(self, level: int) -> bool:  # noqa: ARG002, N802 - as logging has it
         return False
 
     def info(self, *args: object, **kwargs: object) -> None:
@@ -78,12 +80,14 @@ CONT, TEXT, BINARY = Opcode.CONT, Opcode.TEXT, Opcode.BINARY
 class WebSocketConnection:
     """One WebSocket connection. Owned by ``server.websocket.WebSocketOwner``.
 
-    After any call, the owner writes ``data_to_send()`` and, when ``is_finished``, closes the socket.
+    After any call, the owner writes ``data_to_send()`` and, when ``is_finished``, closes the
+    socket.
     """
 
-    __slots__ = ("_awaited", "_fragments", "_handshake", "_is_text", "_outgoing", "_protocol", "_unread",
-                 "acked", "close_code", "close_reason", "compress_threshold", "ignored", "inbox",
-                 "max_size", "order", "state", "status", "window")  # fmt: skip
+    __slots__ = ("_awaited", "_fragments", "_handshake", "_is_text", "_outgoing", "_protocol",
+                 "_unread", "acked", "close_code", "close_reason",
+                 "compress_threshold", "ignored", "inbox", "max_size", "order",
+                 "state", "status", "window")  # fmt: skip
 
     def __init__(self, handshake: Handshake, max_size: int, compress_threshold: int) -> None:
         self.state = CONNECTING
@@ -109,7 +113,7 @@ class WebSocketConnection:
 
     @property
     def is_reading(self) -> bool:
-        """Whether the socket should be read: nothing waits for a consumer, or a close frame is due."""
+        """Whether to read the socket: nothing waits for a consumer, or a close frame is due."""
         if self.inbox:
             return self.state is CLOSING
         return not (self.state is CONNECTING and self._unread)
@@ -151,7 +155,7 @@ class WebSocketConnection:
     # Answers of a consumer: the table of MESSAGES.md section 3, a return per row
 
     def answer(self, message: Mapping[str, Any], preamble: bytes) -> None:
-        """Do what an answer says. Raises ResponseError when it cannot be sent; nothing is changed then."""
+        """Do what an answer says. Raises ResponseError, nothing changed, when it cannot be sent."""
         text, data = message.get("text"), message.get("bytes")
         if text is not None and data is not None:
             self.ignored += 1
@@ -205,7 +209,9 @@ class WebSocketConnection:
             return
         response = error_response(403)
         if message.get("status") is not None:
-            response = {key: message[key] for key in ("status", "headers", "content") if key in message}
+            response = {
+                key: message[key] for key in ("status", "headers", "content") if key in message
+            }
         exchange = HttpExchange(is_head=False, is_http10=False, keep_alive=False)
         self._outgoing.append(exchange.encode(response, preamble))
         self.status = exchange.status
@@ -213,7 +219,7 @@ class WebSocketConnection:
         self.state = CLOSED
 
     def close(self, code: int, reason: str = "") -> None:
-        """Send a close frame, if the connection is open. A code that RFC 6455 forbids becomes 1011."""
+        """Send a close frame, if the connection is open. A forbidden code becomes 1011."""
         if self.state is not OPEN:
             return
         assert self._protocol is not None
@@ -237,7 +243,9 @@ class WebSocketConnection:
             payload, opcode = data, BINARY
         extensions = self._protocol.extensions
         if extensions and len(payload) >= self.compress_threshold:
-            self._outgoing.append(Frame(opcode, payload).serialize(mask=False, extensions=extensions))
+            self._outgoing.append(
+                Frame(opcode, payload).serialize(mask=False, extensions=extensions)
+            )
         else:
             self._outgoing.append(encode_frame(opcode, payload))
 
@@ -253,7 +261,7 @@ class WebSocketConnection:
         if self._unread:
             self._unread += data
             if len(self._unread) < self._awaited:
-                return  # joined once, when it is whole: else each byte would cost a copy of the rest
+                return  # joined once, when whole: else each byte would cost a copy of the rest
             data, self._unread = bytes(self._unread), b""
         position, size = self._take_plain_frames(data, 0), len(data)
         while position < size and self.state is not CLOSED:
@@ -261,7 +269,8 @@ class WebSocketConnection:
             if end > size:
                 self._unread, self._awaited = bytearray(data[position:]), end - position
                 return
-            # One frame at a time: what a frame does must not depend on what came in the same packet.
+            # One frame at a time: what a frame does must not depend on what came in the same
+            # packet.
             protocol.receive_data(data[position:end])
             self._take_events(protocol)
             position = self._take_plain_frames(data, end)
@@ -269,8 +278,8 @@ class WebSocketConnection:
     def _take_plain_frames(self, data: bytes, position: int) -> int:
         """Take the whole, final, masked, uncompressed data frames at ``position`` and behind it.
 
-        Nearly all frames are of this kind, and a tenth of the library's work is enough for them (RFC
-        6455 section 5.2). Returns the offset of the first other one, which the library takes.
+        Nearly all frames are of this kind, and a tenth of the library's work is enough for them
+        (RFC 6455 section 5.2). Returns the offset of the first other one, which the library takes.
         """
         size = len(data)
         if self.state is not OPEN or self._fragments is not None:
@@ -293,7 +302,7 @@ class WebSocketConnection:
         return position
 
     def receive_eof(self) -> None:
-        """Take the end of the stream: RFC 6455 section 7.1.5, code 1006 unless one was agreed on."""
+        """Take the stream's end: code 1006 unless one was agreed on (RFC 6455 section 7.1.5)."""
         if self._protocol is not None and self.state is not CLOSED:
             self._protocol.receive_eof()
             self._protocol.data_to_send()
@@ -330,11 +339,16 @@ class WebSocketConnection:
         bits = None
         if isinstance(first, PerMessageDeflate):
             bits = [first.remote_max_window_bits, first.local_max_window_bits]
-        return {"order": self.order, "unread": bytes(self._unread), "inbox": list(self.inbox or ()), "deflate": bits}
+        return {
+            "order": self.order,
+            "unread": bytes(self._unread),
+            "inbox": list(self.inbox or ()),
+            "deflate": bits,
+        }
 
     def _take_events(self, protocol: Protocol) -> None:
-        for frame in protocol.events_received():
-            receive = _FRAME_RULES.get(frame.opcode)  # type: ignore[union-attr]
+        for frame in cast("list[Frame]", protocol.events_received()):
+            receive = _FRAME_RULES.get(frame.opcode)
             if receive is not None and self.state is not CLOSED:
                 receive(self, frame)
         if protocol.state is not ProtocolState.OPEN and self.state is not CLOSED:
@@ -408,10 +422,11 @@ def _read_length(data: bytes, position: int, length: int) -> tuple[int, int]:
 
 
 def find_frame_end(data: bytes, start: int, max_size: int) -> int:
-    """Return the offset behind the frame that begins at ``start``; behind the data if it is partial.
+    """Return the offset behind the frame that begins at ``start``.
 
-    Only whole frames are fed to the library, so that the bytes of a partial one can be carried to
-    another process. A frame longer than ``max_size`` counts as whole: the library refuses it by its
+    It is behind the data if the frame is partial. Only whole frames are fed to the library, so
+    that the bytes of a partial one can be carried to another process. A frame longer than
+    ``max_size`` counts as whole: the library refuses it by its
     head (1009).
     """
     size = len(data)

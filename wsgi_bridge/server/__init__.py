@@ -1,1 +1,1 @@
-"""What both protocol servers share, on the gevent hub. The only part of the core that imports gevent."""
+"""What both protocol servers share, on the hub. Nothing else in the core imports gevent."""

@@ -1,8 +1,8 @@
 """The hijack convention: a WSGI app that takes the socket for itself.
 
 Under gunicorn an app finds the raw socket in ``environ["gunicorn.socket"]`` and, when it has talked
-over it, raises StopIteration out of its callable. flask-sock (simple-websocket) and others do this for
-WebSockets. Here the socket belongs to a connection on the hub until the app touches it.
+over it, raises StopIteration out of its callable. flask-sock (simple-websocket) and others do this
+for WebSockets. Here the socket belongs to a connection on the hub until the app touches it.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from wsgi_bridge.server.websocket import WebSocketOwner
 class LazySocket:
     """Stands for the socket of a held opening handshake; touching it takes it.
 
-    ``is_taken`` says whether an app did. From then on it behaves as the (gevent) socket it has become,
-    and the connection is the app's alone. To be used in a greenlet, not in the hub.
+    ``is_taken`` says whether an app did. From then on it behaves as the (gevent) socket it has
+    become, and the connection is the app's alone. To be used in a greenlet, not in the hub.
     """
 
     def __init__(self, owner: WebSocketOwner) -> None:

@@ -1,8 +1,8 @@
 """Lingering close (RFC 9112 section 9.6).
 
 A socket that is closed while the peer still sends is reset, and the reset can destroy the answer
-before the peer has read it. So the server says that it will write no more, and reads what comes, into
-nothing, until the peer closes too, or for LINGER_TIMEOUT.
+before the peer has read it. So the server says that it will write no more, and reads what comes,
+into nothing, until the peer closes too, or for LINGER_TIMEOUT.
 """
 
 from __future__ import annotations

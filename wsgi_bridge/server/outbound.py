@@ -1,8 +1,8 @@
 """Outbound: the bytes on their way to one socket.
 
 A write goes to the kernel at once when nothing waits; what the kernel does not take is kept, in
-order, until the socket is writable. There is no limit here: the owner looks at ``size`` and holds its
-sources back (MESSAGES.md section 3, ``write_buffer``).
+order, until the socket is writable. There is no limit here: the owner looks at ``size`` and holds
+its sources back (MESSAGES.md section 3, ``write_buffer``).
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Outbound:
     False instead.
     """
 
-    __slots__ = ("_loop", "_on_lost", "_on_progress", "_queue", "_watcher", "is_lost", "size", "sock",
-                 "total")  # fmt: skip
+    __slots__ = ("_loop", "_on_lost", "_on_progress", "_queue", "_watcher", "is_lost", "size",
+                 "sock", "total")  # fmt: skip
 
     def __init__(
         self,

@@ -1,7 +1,8 @@
 """GreenletPool: consumers run here, in greenlets that are used again.
 
-A fresh greenlet a request maps and unmaps a stack, which costs more than a hello-world. So a greenlet
-that has finished parks, and the next job is given to the one parked last, whose memory is warm.
+A fresh greenlet a request maps and unmaps a stack, which costs more than a hello-world. So a
+greenlet that has finished parks, and the next job is given to the one parked last, whose memory is
+warm.
 """
 
 from __future__ import annotations

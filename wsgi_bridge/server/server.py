@@ -1,8 +1,8 @@
 """ProtocolServer: what the connections of one process share.
 
-The registry of connections by reply channel, the dispatch of replies and group messages to them, the
-clock's sweeps, the counters. It owns no connection: each has an owner of its own that registers here.
-Everything runs in the hub and nothing blocks.
+The registry of connections by reply channel, the dispatch of replies and group messages to them,
+the clock's sweeps, the counters. It owns no connection: each has an owner of its own that
+registers here. Everything runs in the hub and nothing blocks.
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ class ProtocolServer:
     """The server half of one process.
 
     ``name`` begins its reply channels (``gunicorn.response.…``). ``access_log`` is called with
-    (request, status, headers, content bytes, seconds) for each finished request and socket, or is None.
+    (request, status, headers, content bytes, seconds) for each finished request and socket, or is
+    None.
     """
 
     def __init__(

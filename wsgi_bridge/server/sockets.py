@@ -35,7 +35,7 @@ class WebSockets:
         settings = self.server.settings
         headers = message["headers"]
         handshake = read_handshake(method, message["http_version"], headers, settings.compression)
-        fields = {name: value for name, value in headers}
+        fields = dict(headers)
         origin, host = fields.get(b"origin"), fields.get(b"host")
         if not is_origin_allowed(origin, host, settings.allowed_origins):
             raise HandshakeError("this origin may not open WebSockets here", 403)
@@ -67,10 +67,11 @@ class WebSockets:
     # Hand-over
 
     def release(self, owner: WebSocketOwner) -> tuple[Socket, dict[str, Any]] | None:
-        """Give up an open connection: return its socket and a msgpack-able state of a few hundred bytes.
+        """Give up an open connection: return its socket and a msgpack-able state.
 
-        None when it cannot change hands now: not open, in the middle of a fragmented message, with
-        an event unacknowledged or bytes unsent. Try again later, or close it with 1012.
+        The state has a few hundred bytes. None when it cannot change hands now: not open, in the
+        middle of a fragmented message, with an event unacknowledged or bytes unsent. Try again
+        later, or close it with 1012.
         """
         state = owner.machine.dump_state()
         if state is None or owner.out.size:
@@ -86,7 +87,9 @@ class WebSockets:
         """
         machine = new_machine(Handshake(b""), self)
         bits = state["deflate"]
-        machine.open([PerMessageDeflate(True, True, bits[0], bits[1], {"memLevel": 5})] if bits else [])
+        machine.open(
+            [PerMessageDeflate(True, True, bits[0], bits[1], {"memLevel": 5})] if bits else []
+        )
         machine.status = 101
         machine.order = machine.acked = state["order"]
         machine.inbox = deque(state["inbox"]) or None

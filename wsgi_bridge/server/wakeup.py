@@ -1,4 +1,4 @@
-"""Wakeup: run a function soon on the hub, however often and from whichever thread it is asked for."""
+"""Wakeup: have a function run soon on the hub, asked for from any thread, however often."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _get_ident: Callable[[], int] = get_original("threading", "get_ident")
 
 
 class Wakeup:
-    """A callable that has ``function`` run once in the hub, soon. Never blocks; safe from any thread.
+    """A callable that has ``function`` run once in the hub, soon.
 
-    Many calls before the function ran are one. The function runs in the hub greenlet, so it must not
-    block either.
+    It never blocks and may be called from any thread. Many calls before the function ran are one.
+    The function runs in the hub greenlet, so it must not block either.
     """
 
     __slots__ = ("_function", "_is_due", "_loop", "_thread")
@@ -27,6 +27,7 @@ class Wakeup:
         self._is_due = False
 
     def __call__(self) -> None:
+        """Have the function run soon."""
         if self._is_due:
             return
         self._is_due = True

@@ -24,7 +24,6 @@ from wsgi_bridge.protocols.websocket import (
     WebSocketConnection,
 )
 from wsgi_bridge.server.outbound import Outbound, Socket
-
 from wsgi_bridge.server.server import NEVER
 
 if TYPE_CHECKING:
@@ -48,8 +47,9 @@ class WebSocketOwner:
     else posts to its reply channel. All methods run in the hub.
     """
 
-    __slots__ = ("__weakref__", "_held", "_is_closing", "_is_disconnected", "_is_reading", "deadline", "machine", "out", "path",
-                 "reply_channel", "request", "sock", "sockets", "started", "watcher")  # fmt: skip
+    __slots__ = ("__weakref__", "_held", "_is_closing", "_is_disconnected", "_is_reading",
+                 "deadline", "machine", "out", "path", "reply_channel",
+                 "request", "sock", "sockets", "started", "watcher")  # fmt: skip
 
     def __init__(
         self,
@@ -124,7 +124,7 @@ class WebSocketOwner:
             self._on_lost()
 
     def _hold(self, broadcast: Broadcast) -> None:
-        """Keep a group message until the handshake is answered: it must not stand for the answer."""
+        """Keep a group message until the handshake is answered: it must not be the answer."""
         if self._held is None:
             self._held = []
         if len(self._held) >= MAX_HELD:
@@ -153,8 +153,11 @@ class WebSocketOwner:
             return False
         if policy == "block" and self.out.size <= BLOCK_FACTOR * limit:
             return True
-        logger.warning("closing %s: the client does not read, %d bytes wait", self.path, self.out.size)
-        # Nothing is added behind the close frame, so what waits is bounded; `close_timeout` ends it.
+        logger.warning(
+            "closing %s: the client does not read, %d bytes wait", self.path, self.out.size
+        )
+        # Nothing is added behind the close frame, so what waits is bounded; `close_timeout` ends
+        # it.
         self.machine.close(TRY_AGAIN_LATER, "client too slow")
         self._process()
         return False
@@ -268,7 +271,8 @@ class WebSocketOwner:
             try:
                 server.layer.hand_over("websocket.receive", message)
             except (ChannelFull, ChannelLayerUnavailable):
-                # Never a dropped frame (section 5): the socket is not read, and this is tried again.
+                # Never a dropped frame (section 5): the socket is not read, and this is tried
+                # again.
                 machine.unsend(content)
                 server.retry(self._process)
                 return
@@ -305,7 +309,7 @@ class WebSocketOwner:
         self._process()
 
     def _finish(self) -> None:
-        """Close what is closing: the socket when its bytes are out, the connection when acknowledged."""
+        """Close the socket when its bytes are out, the connection when all is acknowledged."""
         machine = self.machine
         if not self._is_closing:
             self._is_closing = True
@@ -340,7 +344,8 @@ class WebSocketOwner:
             return
         machine = self.machine
         if machine.status == 101:
-            message = {"reply_channel": self.reply_channel, "path": self.path, "order": machine.order + 1,
+            message = {"reply_channel": self.reply_channel, "path": self.path, "order":
+            machine.order + 1,
                        "code": machine.close_code, "reason": machine.close_reason}  # fmt: skip
             if not self._send("websocket.disconnect", message):
                 server.retry(self._depart)
