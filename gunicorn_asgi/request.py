@@ -117,7 +117,8 @@ class RequestReader:
     ``rest``.
     """
 
-    __slots__ = ("_declined", "_field_room", "_had_content", "_headers", "_is_head_done", "_is_taken",
+    __slots__ = ("_declined", "_field_room", "_had_content", "_headers", "_is_head_done",
+                 "_is_taken",
                  "_parser", "_pending", "_policy", "_receiver", "_request",
                  "_special", "_specials", "_target", "rest")  # fmt: skip
 

@@ -86,7 +86,7 @@ class WebSocketConnection:
 
     __slots__ = ("_awaited", "_fragments", "_handshake", "_is_text", "_outgoing", "_protocol",
                  "_unread", "acked", "close_code", "close_reason",
-                 "compress_threshold", "ignored", "inbox", "max_size", "order",
+                 "compress_threshold", "deflate_bits", "ignored", "inbox", "max_size", "order",
                  "state", "status", "window")  # fmt: skip
 
     def __init__(self, handshake: Handshake, max_size: int, compress_threshold: int) -> None:
@@ -98,6 +98,7 @@ class WebSocketConnection:
         self.acked = 0
         self.window = 1
         self.inbox: deque[str | bytes] | None = None
+        self.deflate_bits = 0  # the window bits that frames are compressed with; 0: not compressed
         self.ignored = 0  # answers that the contract says to ignore, counted
         self.close_code = ABNORMAL_CLOSURE
         self.close_reason = ""
@@ -122,13 +123,6 @@ class WebSocketConnection:
     def is_finished(self) -> bool:
         """Whether the TCP connection is to be closed once the data is sent."""
         return self.state is CLOSED
-
-    @property
-    def deflate_bits(self) -> int:
-        """The window bits that frames to this peer are compressed with; 0 when they are not."""
-        extensions = self._protocol.extensions if self._protocol is not None else ()
-        first = extensions[0] if extensions else None
-        return first.local_max_window_bits if isinstance(first, PerMessageDeflate) else 0
 
     def next_message(self) -> str | bytes | None:
         """Return the next text or bytes for a consumer, if the window allows one.
@@ -200,6 +194,9 @@ class WebSocketConnection:
         """Go on as an open connection with these extensions."""
         self._protocol = Protocol(SERVER, max_size=self.max_size, logger=_SILENCE)
         self._protocol.extensions = list(extensions)
+        for extension in extensions:
+            if isinstance(extension, PerMessageDeflate):
+                self.deflate_bits = extension.local_max_window_bits
         self._handshake = None
         self.state = OPEN
 

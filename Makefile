@@ -1,0 +1,79 @@
+# Everything sets itself up: a private .venv, made anew when setup.cfg changes, and system packages.
+
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 8000
+# What the benchmark is given, for instance ARGS=--quick; the table in the documentation is written
+# by a run without any.
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PEERS := tests/benchmarks/requirements.txt
+# Named after the content of what goes into it and after where it stands: a change, and nothing else,
+# makes it anew.
+SUM := $(shell (pwd; $(PYTHON) -V; cat setup.cfg tools/make-venv $(PEERS)) 2>&1 | cksum | cut -d' ' -f1)
+STAMP := $(VENV)/made-$(SUM)
+BENCH_STAMP := $(VENV)/made-bench-$(SUM)
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test test-core test-patched test-servers coverage lint format bench docs clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+$(STAMP):
+	@PYTHON=$(PYTHON) tools/make-venv $(VENV) test,lint,docs $@
+
+$(BENCH_STAMP): | $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement $(PEERS)
+	@touch $@
+
+demo: | $(STAMP) ## serve the demonstration site (HOST, PORT)
+	@echo "the demo is at http://$(HOST):$(PORT)/ (Ctrl-C stops it)"
+	@exec $(BIN)/gunicorn -k gunicorn_asgi.Worker -b $(HOST):$(PORT) --no-control-socket \
+	    --chdir docs/demo demo:application
+
+test: test-core test-patched test-servers ## run all tests: plain, monkey-patched, real servers, browser
+
+test-core: | $(STAMP)
+	$(BIN)/python -m pytest -n auto --dist loadfile --ignore tests/integration
+
+# The core makes the same promises to greenlets as to threads.
+test-patched: | $(STAMP)
+	$(BIN)/python -m gevent.monkey --module pytest -q tests/wsgi_bridge
+
+# One after another: they measure memory and time, and two browsers fill two cores.
+test-servers: | $(STAMP)
+	@tools/need chromium chromedriver
+	$(BIN)/python -m pytest tests/integration
+
+coverage: | $(STAMP) ## measure what the unit tests cover
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest -q --ignore tests/integration
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
+
+lint: docs ## check style, types, imports and the documentation
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_imports.py
+
+format: | $(STAMP) ## put the code in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: | $(BENCH_STAMP) ## measure against the peers and write the table (ARGS)
+	@tools/need wrk redis-server
+	$(BIN)/python -m tests.benchmarks $(or $(ARGS),--markdown docs/topics/benchmark-results.md)
+
+docs: | $(STAMP) ## build the documentation into docs/_build/html
+	$(BIN)/sphinx-build -q -W --keep-going -n -b html -d docs/_build/doctrees docs docs/_build/html
+	@echo "the documentation is in docs/_build/html/index.html"
+
+clean: ## remove what was made
+	rm -rf $(VENV) build dist *.egg-info docs/_build .coverage* htmlcov \
+	    .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

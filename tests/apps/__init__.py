@@ -1,0 +1,1 @@
+"""Tiny WSGI apps and Bridges that the integration tests run under real servers."""

@@ -1,0 +1,79 @@
+"""What the kernel says that processes used, read from /proc (Linux only).
+
+Not a profiler: totals only. Times are seconds, sizes bytes. CPU time is what noise from other
+processes disturbs least; `Usage.waited` says how much of that noise there was.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+PROC = Path("/proc")
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+# Fields of /proc/PID/stat, counted from the one after the command's name (proc(5), from 0).
+PARENT, USER_TIME, SYSTEM_TIME = 1, 11, 12
+
+
+@dataclass(frozen=True)
+class Usage:
+    """CPU time of a set of processes since each began, or the difference of two such."""
+
+    cpu: float
+    """Seconds that their threads ran, user and system."""
+    waited: float
+    """Seconds that their threads were ready to run while something else had the core."""
+
+    def __sub__(self, earlier: "Usage") -> "Usage":
+        return Usage(self.cpu - earlier.cpu, self.waited - earlier.waited)
+
+
+def usage(pids: list[int]) -> Usage:
+    """Return the CPU time of `pids` up to now, all their threads included."""
+    return Usage(sum(map(_cpu_seconds, pids)), sum(map(_waited_seconds, pids)))
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = _stat(pid)
+    return (int(fields[USER_TIME]) + int(fields[SYSTEM_TIME])) / TICKS_PER_SECOND
+
+
+def _waited_seconds(pid: int) -> float:
+    threads = (PROC / str(pid) / "task").glob("*/schedstat")
+    return sum(int(thread.read_text().split()[1]) for thread in threads) / 1e9
+
+
+def memory(pids: list[int]) -> int:
+    """Return the proportional set size of `pids`: resident bytes, shared pages divided fairly."""
+    return sum(map(_proportional_size, pids))
+
+
+def _proportional_size(pid: int) -> int:
+    for line in (PROC / str(pid) / "smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
+    raise ValueError(f"no Pss line in smaps_rollup of process {pid!r}")
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the live children of `pid`, their children, and so on, oldest first."""
+    children: dict[int, list[int]] = {}
+    for entry in PROC.iterdir():
+        if entry.name.isdigit() and (parent := _maybe_parent(int(entry.name))) is not None:
+            children.setdefault(parent, []).append(int(entry.name))
+    found, waiting = [], [pid]
+    while waiting:
+        waiting += (below := sorted(children.get(waiting.pop(), ())))
+        found += below
+    return found
+
+
+def _maybe_parent(pid: int) -> int | None:
+    try:
+        return int(_stat(pid)[PARENT])
+    except (FileNotFoundError, ProcessLookupError):  # it ended while /proc was being read
+        return None
+
+
+def _stat(pid: int) -> list[str]:
+    # The command's name is in parentheses and may hold anything, parentheses too.
+    return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
