@@ -99,16 +99,15 @@ class Worker:
         self.bridge = bridge
         self.layer = layer
         self.router = bridge.router
+        self._app = bridge.app
         self.channels = sorted(PROTOCOL_CHANNELS | self.router.channels)
         self.pump_soon = make_wakeup(self.pump)
         self.pool: Pool
         self._routed = self.router.channels
         self._environ = environ or {}
-        self._options: dict[str, Any] = {
-            "server_software": software,
-            "multithread": multithread,
-            "multiprocess": multiprocess,
-        }
+        self._software = software
+        self._multithread = multithread
+        self._multiprocess = multiprocess
         self._socket_of = socket_of
         self._socket_key = socket_key
         self._listener: Any = None
@@ -205,7 +204,15 @@ class Worker:
     # Messages without a route
 
     def _run_site(self, message: dict[str, Any]) -> None:
-        run_wsgi(self.bridge.app, message, self.layer, extra_environ=self._environ, **self._options)
+        run_wsgi(
+            self._app,
+            message,
+            self.layer,
+            multithread=self._multithread,
+            multiprocess=self._multiprocess,
+            server_software=self._software,
+            extra_environ=self._environ,
+        )
 
     def _acknowledge(self, message: dict[str, Any]) -> None:
         reply, order = message["reply_channel"], message["order"]
@@ -233,12 +240,18 @@ class Worker:
         knows nothing of WebSockets there: 404.
         """
         stream = open_input({**message, "body": b""}, self.layer, lambda _: None)
-        environ = make_environ(message, stream, **self._options)
+        environ = make_environ(
+            message,
+            stream,
+            multithread=self._multithread,
+            multiprocess=self._multiprocess,
+            server_software=self._software,
+        )
         environ.update(self._environ)
         environ[self._socket_key] = socket
         try:
             status, headers, content = collect_response(
-                self.bridge.app, environ, min_status=300, hijacked=lambda: socket.is_taken
+                self._app, environ, min_status=300, hijacked=lambda: socket.is_taken
             )
         finally:
             if socket.is_taken:

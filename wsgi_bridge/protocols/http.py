@@ -185,7 +185,7 @@ class HttpExchange:
                 given.add(name.lower())
             if _has_bad_byte(value):
                 raise ResponseError(f"header field {name!r} has a byte that is not allowed")
-            parts.append(b"%b: %b\r\n" % (name, value))
+            parts += (name, b": ", value, b"\r\n")
         return length, given
 
     def _choose_framing(self, status: int, length: int | None, parts: list[bytes]) -> None:

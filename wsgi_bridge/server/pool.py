@@ -54,17 +54,21 @@ class GreenletPool:
         else:
             worker = greenlet.greenlet(self._run, self._hub)
             self._all.add(worker)
+            # To where it waits for a job: what a greenlet begins with is kept until it ends.
+            worker.switch()
         worker.switch(job, first, second)
 
     def unfinished(self) -> list[Any]:
         """Return the greenlets that run now, for the caller to end (gevent.kill)."""
         return list(self._all.difference(self._parked))
 
-    def _run(self, job: Job, first: Any, second: Any) -> None:
+    def _run(self) -> None:
         me = greenlet.getcurrent()
         switch_to_hub = self._hub.switch
         while True:
+            # A new one before the wait: the last job's would keep alive what it has set.
             me.gr_context = Context()
+            job, first, second = switch_to_hub()
             try:
                 job(first, second)
             except greenlet.GreenletExit:
@@ -82,4 +86,3 @@ class GreenletPool:
                 self._on_free()
             # References to the finished job must not outlive it in a parked greenlet.
             del job, first, second
-            job, first, second = switch_to_hub()

@@ -142,7 +142,7 @@ class ProtocolServer:
 
     def register(self, connection: Connection) -> str:
         """Return a new reply channel that leads to ``connection``, until ``unregister``."""
-        name = f"{self.reply_prefix}{next(self._sequence):x}"
+        name = f"{self.reply_prefix}{next(self._sequence)}"
         self.connections[name] = connection
         return name
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from websockets.frames import Opcode
@@ -85,7 +87,7 @@ frames = st.one_of(
 
 def cut(data, cuts):
     edges = [0, *sorted(place % (len(data) + 1) for place in cuts), len(data)]
-    return [data[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [data[start:end] for start, end in itertools.pairwise(edges)]
 
 
 @settings(max_examples=400, deadline=None)
