@@ -33,7 +33,7 @@ $(BENCH_STAMP): | $(STAMP)
 demo: | $(STAMP) ## serve the demonstration site (HOST, PORT)
 	@echo "the demo is at http://$(HOST):$(PORT)/ (Ctrl-C stops it)"
 	@exec $(BIN)/gunicorn -k gunicorn_asgi.Worker -b $(HOST):$(PORT) --no-control-socket \
-	    --chdir docs/demo demo:application
+	    --graceful-timeout 5 --chdir docs/demo demo:application
 
 test: test-core test-patched test-servers ## run all tests: plain, monkey-patched, real servers, browser
 

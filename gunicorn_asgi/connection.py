@@ -19,6 +19,7 @@ from wsgi_bridge.exceptions import ChannelFull, ChannelLayerError, ChannelLayerU
 from wsgi_bridge.messages import MESSAGE_COST, RESPONSE_WINDOW
 from wsgi_bridge.protocols.handshake import HandshakeError
 from wsgi_bridge.protocols.http import (
+    DONE,
     STREAMING,
     WAITING,
     BodyFlow,
@@ -47,7 +48,7 @@ class HttpConnection:
 
     __slots__ = ("__weakref__", "_body_channel", "_exchange", "_flow", "_flow_channel",
                  "_flow_cost", "_flow_sent", "_is_eof", "_is_head_begun",
-                 "_is_reading", "_pending_body", "_queue", "_reader",
+                 "_is_reading", "_pending_body", "_queue", "_reader", "_refusal",
                  "_reply_channel", "_request", "_response_headers", "_watcher",
                  "client", "deadline", "http", "out", "scheme", "server",
                  "sock")  # fmt: skip
@@ -65,7 +66,8 @@ class HttpConnection:
         self._exchange: HttpExchange | None = None
         self._reply_channel = ""
         self._queue: deque[Request] | None = None
-        self._is_eof = False
+        self._refusal: RequestError | None = None  # to be answered when all before it is
+        self._is_eof = False  # nothing more is read, whoever's doing it is
         self._is_reading = True
         self._reset_flow()
         self._watcher = http.loop.io(sock.fileno(), READ)
@@ -124,14 +126,22 @@ class HttpConnection:
         """Answer a request that cannot be read. What follows it cannot be either."""
         self._stop_reading()
         self._is_eof = True
-        if self._exchange is not None or self._queue:
-            return  # the earlier requests are answered first, and then the connection is closed
-        address = self.client[0] if self.client else "a Unix socket"
-        logger.warning("Invalid request from ip=%s: %s", address, error)
-        exchange = HttpExchange(is_head=False, is_http10=False, keep_alive=False)
-        self.out.write(
-            exchange.encode(error_response(error.status, str(error)), self.http.server.preamble)
-        )
+        self._refusal = error
+        if self._exchange is None:
+            self._end()
+        elif self._flow is not None:  # what cannot be read is the body of the request at hand
+            self._abandon_body()
+            self._answer(error.status, reason=str(error))
+
+    def _end(self) -> None:
+        """All that could be read is answered: say why there is no more, and close."""
+        error = self._refusal
+        if error is not None:
+            address = self.client[0] if self.client else "a Unix socket"
+            logger.warning("Invalid request from ip=%s: %s", address, error)
+            exchange = HttpExchange(is_head=False, is_http10=False, keep_alive=False)
+            response = error_response(error.status, str(error))
+            self.out.write(exchange.encode(response, self.http.server.preamble))
         self._close_gracefully()
 
     # Requests, as the reader finds them
@@ -160,6 +170,7 @@ class HttpConnection:
         if request is self._request and self._flow is not None:
             self._send_body(b"", has_more=False)
             self._flow = None
+            self._start_reading()
 
     def _begin(self, request: Request) -> None:
         http = self.http
@@ -204,11 +215,11 @@ class HttpConnection:
         self.http.server.counters.refused_full_count += 1
         self._answer(503, [(b"Retry-After", b"1")])
 
-    def _answer(self, status: int, headers: Any = ()) -> None:
+    def _answer(self, status: int, headers: Any = (), reason: str = "") -> None:
         """Answer with a status of the server's own, and close."""
         if self._exchange is not None:
             self._exchange.keep_alive = False
-            self.deliver(error_response(status, headers=headers))
+            self.deliver(error_response(status, reason, headers))
 
     def _forwarded_scheme(self, request: Request) -> str:
         """``https`` when a trusted proxy says so (gunicorn's ``secure_scheme_headers``)."""
@@ -231,11 +242,30 @@ class HttpConnection:
             if self._pending_body is None:
                 self._pending_body = [data]
             channel = self._body_channel
-            self.http.server.retry(lambda: self._send_body_again(channel, has_more))
+            self.http.server.retry(lambda: self._send_body_again(channel))
 
-    def _send_body_again(self, channel: str, has_more: bool) -> None:
-        if self._pending_body is not None and channel == self._body_channel:
-            self._send_body(b"", has_more)
+    def _send_body_again(self, channel: str) -> None:
+        request = self._request
+        if self._pending_body is None or channel != self._body_channel or request is None:
+            return
+        self._send_body(b"", has_more=not request.is_complete)
+
+    def _abandon_body(self) -> None:
+        """Tell the reader of the body that its rest does not come."""
+        if self._flow is not None:
+            self._flow = self._pending_body = None
+            self._close_body(self._body_channel)
+
+    def _close_body(self, channel: str) -> None:
+        # It must come through: its reader would wait for long. A full channel empties, or expires.
+        try:
+            self.http.layer.hand_over(
+                channel, {"content": b"", "more_content": False, "closed": True}
+            )
+        except ChannelFull:
+            self.http.server.retry(lambda: self._close_body(channel))
+        except ChannelLayerError as exc:
+            logger.info("%s was not told: %r", channel, exc)
 
     def _open_body_window(self, window: int) -> None:
         flow = self._flow
@@ -287,7 +317,7 @@ class HttpConnection:
         self._response_headers = message.get("headers", ())
         if "flow_channel" in message:
             self._flow_channel = message["flow_channel"]
-            if self._is_eof:
+            if self._is_eof and self._refusal is None:
                 self._post(self._flow_channel, {"closed": True})
 
     def _account_flow(self, message: dict[str, Any]) -> None:
@@ -319,15 +349,34 @@ class HttpConnection:
         if http.access_log is not None and request is not None:
             self._log(request, exchange)
         if self._flow_channel or self._body_channel:
-            self._reset_flow()
-        if not exchange.keep_alive or self._is_eof:
+            self._clear_channels(exchange)
+        if not exchange.keep_alive:
             self._close_gracefully()
         elif self._queue:
-            self._begin(self._queue.popleft())
-            if not self._queue and self._flow is None:
-                self._start_reading()
+            self._begin_next(self._queue)
+        elif self._is_eof:
+            self._end()
         else:
             self.deadline = http.clock() + http.keepalive
+
+    def _begin_next(self, queue: deque[Request]) -> None:
+        """Go on with what was asked meanwhile."""
+        request = queue.popleft()
+        if self._is_eof and not request.is_complete:  # its rest will never come
+            self._end()
+            return
+        self._begin(request)
+        if not queue and (self._flow is None or self._flow.is_open):
+            self._start_reading()
+
+    def _clear_channels(self, exchange: HttpExchange) -> None:
+        """Leave nothing in the layer that nobody will take: it would lie there until it expires."""
+        if self._flow_channel and exchange.state is DONE:
+            self.http.layer.receive_many([self._flow_channel], 1024)
+        if self._flow is not None:
+            self.http.layer.receive_many([self._body_channel], 1024)
+            self._abandon_body()
+        self._reset_flow()
 
     def _log(self, request: Request, exchange: HttpExchange) -> None:
         assert self.http.access_log is not None
@@ -361,6 +410,7 @@ class HttpConnection:
             return
         rest = self._reader.rest
         self._stop_reading()
+        self._is_eof = True  # of this connection: the socket is another's now
         http.connections.discard(self)
         http.server.timed.discard(self)
         entry = None if http.access_log is None else (request, self.client)
@@ -374,10 +424,11 @@ class HttpConnection:
         """What this connection waits for did not come in time."""
         self.deadline = NEVER
         if self._exchange is not None:
+            self._abandon_body()
             self._answer(504)
         elif self._is_head_begun:
             self._refuse(RequestError(408, "the request took too long to come"))
-        else:
+        elif not self.out.size:  # else the client is still reading the last answer
             self._close()  # idle: gunicorn's ``keepalive``
 
     def stop(self, code: int) -> None:  # noqa: ARG002 - a close code is for WebSockets
@@ -392,21 +443,21 @@ class HttpConnection:
         """
         self._is_eof = True
         self._stop_reading()
-        if self._exchange is None:
-            self._close()
-        else:
+        if self._exchange is not None:
             self._tell_gone()
+        elif self.out.size:  # the rest of the last answer
+            self._close_gracefully()
+        else:
+            self._close()
 
     def _tell_gone(self) -> None:
-        if self._flow is not None:
-            self._flow = None
-            self._post(self._body_channel, {"content": b"", "more_content": False, "closed": True})
+        self._abandon_body()
         if self._flow_channel:
             self._post(self._flow_channel, {"closed": True})
         request = self._request
         if request is not None:
-            path = request.target.partition(b"?")[0].decode("latin-1")
-            self._post("http.disconnect", {"reply_channel": self._reply_channel, "path": path})
+            message = {"reply_channel": self._reply_channel, "path": request.path}
+            self._post("http.disconnect", message)
 
     def _post(self, channel: str, message: dict[str, Any]) -> bool:
         try:
@@ -419,8 +470,12 @@ class HttpConnection:
     def _on_progress(self) -> None:
         if self._flow_channel:
             self._report_flow()
-        if self._exchange is None and not self.out.size:
+        if self._exchange is not None or self.out.size:
+            return
+        if self._is_eof:
             self._close_gracefully()
+        elif not self._is_head_begun:
+            self.deadline = self.http.clock() + self.http.keepalive
 
     def _on_lost(self) -> None:
         """The client is gone, or was given up: nothing more can be written."""
@@ -439,10 +494,10 @@ class HttpConnection:
     def _close_gracefully(self) -> None:
         """Close when everything is written, in a way that lets the client read it."""
         self._is_eof = True
+        self._stop_reading()
         if self.out.is_lost:
             self._close()
         elif not self.out.size:
-            self._stop_reading()
             self.out.shutdown()
             self._leave()
             self.http.server.linger(self.sock, self._watcher)

@@ -65,6 +65,14 @@ class Request:
         size = self.body_size
         return size is not None and size <= MAX_INLINE_BODY and not self.expects_continue
 
+    @property
+    def path(self) -> str:
+        """The path as in the message: percent-decoded."""
+        raw_path = self.target.partition(b"?")[0]
+        if not raw_path.startswith(b"/"):
+            raw_path, _ = _split_target(self.target, self.method)
+        return unquote_to_bytes(raw_path).decode("utf-8", "replace")
+
     def take_body(self) -> bytes:
         """Return the body bytes read so far, and forget them."""
         parts, self.parts = self.parts, None

@@ -72,6 +72,10 @@ class Worker(BaseWorker):
         """Patch, then go on as gunicorn does: signals, the site, ``run``."""
         from gevent import hub, monkey
 
+        # Until `init_signals` the arbiter's handlers are in place, which would swallow a signal: a
+        # server that is stopped as it starts would wait for its worker until graceful_timeout.
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            signal.signal(number, signal.SIG_DFL)
         monkey.patch_all()
         hub.reinit()
         super().init_process()
@@ -230,6 +234,8 @@ class Worker(BaseWorker):
         limit = self.cfg.graceful_timeout * DRAIN_PART - DRAIN_RESERVE
         deadline = time.monotonic() + max(0.5, 0.5 if self._is_urgent else limit)
         self.http.stop()
+        for listener in self.sockets:
+            listener.close()  # else the kernel goes on to accept, for nobody
         self.server.stop()
         while time.monotonic() < deadline and not self._is_drained():
             if self._is_urgent:
@@ -237,8 +243,11 @@ class Worker(BaseWorker):
             time.sleep(DRAIN_STEP)
 
     def _is_drained(self) -> bool:
-        pending = self.server.layer.global_statistics()["messages_pending"]
-        return not (self.server.counters.connections or pending or self.pool.running)
+        if self.server.counters.connections or self.pool.running:
+            return False
+        # Only what a consumer of this process would take: nobody comes for the rest any more.
+        figures = map(self.server.layer.channel_statistics, self.consumers.channels)
+        return not any(channel["messages_pending"] for channel in figures)
 
     def _finish(self) -> None:
         import gevent

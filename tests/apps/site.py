@@ -16,7 +16,6 @@ from collections import Counter
 from pathlib import Path
 from urllib.parse import parse_qs
 
-BLOCK = b"x" * 65536
 seen = Counter()  # what happened, by name
 gates = {}  # name → Event, see /wait and /open
 
@@ -142,6 +141,15 @@ class endless:  # noqa: N801
         seen["endless closed"] += 1
 
 
+def endless_late(environ, start_response):
+    wait(environ)
+    return endless(environ, start_response)
+
+
+def one_block(environ, start_response):
+    return reply(start_response, b"x" * int(options(environ)["size"]))
+
+
 def with_status(environ, start_response):
     """``/status:204``: the status after the colon, with content that it may not have."""
     code = environ["PATH_INFO"].partition(":")[2]
@@ -221,10 +229,12 @@ def sleep(environ, start_response):
 
 PAGES = {
     "/": hello,
+    "/block": one_block,
     "/count": count,
     "/digest": digest,
     "/echo": echo,
     "/endless": endless,
+    "/endless-late": endless_late,
     "/environ": show_environ,
     "/exit": exit_process,
     "/fail": fail,

@@ -12,6 +12,7 @@ log unless ``may_log_errors``. When a test fails in the block, the log is shown 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import re
 import signal
@@ -30,6 +31,7 @@ ROOT = Path(__file__).parents[2]
 HELLO = "tests.apps.hello:application"
 PATIENCE = 10.0  # seconds that a shared, busy machine may take for anything
 LOOK_EVERY = 0.005  # seconds between two looks at a condition
+PR_SET_PDEATHSIG = 1  # of Linux's prctl
 _LISTENING = re.compile(r"Listening at: (\S+) \((\d+)\)")
 # What a server that works never writes, whatever its clients do.
 _KILLED = ("SIGKILL", "WORKER TIMEOUT", "Worker failed to boot")
@@ -156,6 +158,7 @@ def run_server(
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                preexec_fn=_die_with_parent,
             )
         server: Server | None = None
         try:
@@ -170,6 +173,11 @@ def run_server(
             raise
         server.stop()
         server.check_clean(may_log_errors=may_log_errors)
+
+
+def _die_with_parent() -> None:
+    """Have the kernel stop the server when the tests are killed."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _command(app: str, binds: Sequence[str], chdir: Path, args: Sequence[str]) -> list[str]:

@@ -150,8 +150,8 @@ class HttpExchange:
             parts[1] = _without(preamble, given)
         content = message.get("content", b"")
         has_more = bool(message.get("more_content"))
-        if length is None and not has_more:
-            length = None if self.is_head else len(content)
+        if length is None and not has_more and not self.is_head and status != 304:
+            length = len(content)
         self._choose_framing(status, length, parts)
         parts.append(_HEAD_ENDS[self.keep_alive, self.is_http10])
         self.status = status

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from gevent import get_hub
 
+from wsgi_bridge.exceptions import ChannelLayerError
 from wsgi_bridge.layers.base import BaseLayer
 from wsgi_bridge.protocols.websocket import SERVICE_RESTART, Broadcast
 from wsgi_bridge.server.linger import Lingerer
@@ -127,7 +128,10 @@ class ProtocolServer:
         """Ask every connection to finish: requests are answered, sockets closed with ``code``."""
         self.is_stopping = True
         for connection in list(self.connections.values()):
-            connection.stop(code)
+            try:
+                connection.stop(code)
+            except Exception:
+                logger.exception("a connection could not be stopped")
 
     def close(self) -> None:
         """Stop everything at once."""
@@ -178,8 +182,17 @@ class ProtocolServer:
                     connection.deliver(message)
                 except Exception:
                     logger.exception("reply on %s could not be delivered", channel)
+            elif "flow_channel" in message:
+                self._turn_away(message["flow_channel"])
         if len(batch) == DISPATCH_BATCH:
             self._dispatch_soon()  # reads and writes of sockets get their turn in between
+
+    def _turn_away(self, flow_channel: str) -> None:
+        """Tell who begins to stream that the client has gone, or was given another answer."""
+        try:
+            self.layer.hand_over(flow_channel, {"closed": True})
+        except ChannelLayerError as exc:
+            logger.info("%s was not told: %r", flow_channel, exc)
 
     def _broadcast(self, members: tuple[str, ...], message: dict[str, Any]) -> None:
         broadcast = Broadcast(message)

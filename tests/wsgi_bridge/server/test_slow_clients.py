@@ -33,7 +33,7 @@ def broadcast_to_a_slow_and_a_quick_client(rig, is_bounded):
 def test_drop_loses_messages_for_the_slow_client_alone_and_counts_them():
     with make_rig("drop") as rig:
         limit = BUFFER + len(MESSAGE) + 100
-        slow, client, quick = broadcast_to_a_slow_and_a_quick_client(rig, limit)
+        _, client, quick = broadcast_to_a_slow_and_a_quick_client(rig, limit)
         lost = rig.counters.slow_client_lost_count
         assert 0 < lost < MANY
         numbers = [int(client.read_frame()[1][:3]) for _ in range(MANY - lost)]
@@ -45,7 +45,7 @@ def test_drop_loses_messages_for_the_slow_client_alone_and_counts_them():
 def test_close_ends_the_slow_client_with_1013_and_nobody_else():
     with make_rig("close") as rig:
         limit = BUFFER + len(MESSAGE) + 100
-        slow, client, quick = broadcast_to_a_slow_and_a_quick_client(rig, limit)
+        _, client, quick = broadcast_to_a_slow_and_a_quick_client(rig, limit)
         while (frame := client.read_frame())[0] is BINARY:
             pass
         assert frame == (CLOSE, (1013, "client too slow"))
@@ -57,7 +57,7 @@ def test_close_ends_the_slow_client_with_1013_and_nobody_else():
 
 def test_a_slow_client_that_does_not_even_read_the_close_is_cut_off():
     with make_rig("close") as rig:
-        slow, client, _ = broadcast_to_a_slow_and_a_quick_client(rig, BUFFER + len(MESSAGE) + 100)
+        slow, _, _ = broadcast_to_a_slow_and_a_quick_client(rig, BUFFER + len(MESSAGE) + 100)
         assert slow.out.size
         rig.advance(5.1)
         assert slow.out.size == 0
@@ -67,7 +67,7 @@ def test_a_slow_client_that_does_not_even_read_the_close_is_cut_off():
 def test_block_keeps_every_message_up_to_four_buffers_and_then_closes():
     with make_rig("block") as rig:
         limit = BLOCK_FACTOR * BUFFER + len(MESSAGE) + 100
-        slow, client, _ = broadcast_to_a_slow_and_a_quick_client(rig, limit)
+        _, client, _ = broadcast_to_a_slow_and_a_quick_client(rig, limit)
         numbers = []
         while (frame := client.read_frame())[0] is BINARY:
             numbers.append(int(frame[1][:3]))

@@ -1,0 +1,194 @@
+"""The life of a server: signals with requests under way, reloads, several binds, Unix sockets."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.servers import Server, run_server
+from tests.integration.wire import Wire, ask, open_wire, request
+
+pytestmark = pytest.mark.integration
+
+SITE = "tests.apps.site:application"
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Path:
+    return tmp_path / "gate"
+
+
+@pytest.fixture
+def server(gate: Path) -> Iterator[Server]:
+    """A server of its own for each test, on which requests wait for the gate's file."""
+    with run_server(SITE, args=["--keep-alive", "30"], env={"GATE_FILE": str(gate)}) as running:
+        yield running
+
+
+def begin_waiting(server: Server, wire: Wire) -> None:
+    waiting = server.log().count("site: waiting")
+    wire.send(request("/wait-for-file"))
+    server.wait_for_log("site: waiting", count=waiting + 1)
+
+
+def refuses_connections(server: Server) -> bool:
+    try:
+        server.connect().close()
+    except OSError:
+        return True
+    return False
+
+
+def test_term_finishes_the_requests_under_way(server: Server, gate: Path) -> None:
+    with open_wire(server) as wire, open_wire(server) as idle:
+        assert idle.ask(request()).status == 200
+        begin_waiting(server, wire)
+        server.kill(signal.SIGTERM)
+        server.wait_for(lambda: refuses_connections(server), "the listener to close")
+        assert idle.is_ended()
+        idle.sock.close()
+        gate.touch()
+        response = wire.read_response()
+        assert (response.status, response["connection"]) == (200, "close")
+        assert wire.is_ended()
+    assert server.stop() < 2
+
+
+def test_term_finishes_a_stream_under_way(server: Server) -> None:
+    with open_wire(server) as wire:
+        wire.send(request("/stream?count=100&size=100000"))
+        wire.read_head()
+        server.kill(signal.SIGTERM)
+        server.wait_for(lambda: refuses_connections(server), "the listener to close")
+        content = b"".join(iter(wire.read_chunk, b""))
+        assert len(content) == 10_000_000
+    assert server.stop() < 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_a_server_with_nothing_to_do_ends_at_once(server: Server, number: int) -> None:
+    assert ask(server, request()).status == 200
+    assert server.stop(number) < 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
+def test_quit_waits_for_nobody(gate: Path, number: int) -> None:
+    env = {"GATE_FILE": str(gate)}
+    with run_server(SITE, env=env, may_log_errors=True) as server, open_wire(server) as wire:
+        begin_waiting(server, wire)
+        assert server.stop(number) < 3
+        assert wire.read_rest().startswith((b"", b"HTTP/1.1 500"))
+
+
+def test_hup_replaces_the_worker_and_loses_no_request(server: Server, gate: Path) -> None:
+    first = server.worker_pid()
+    with open_wire(server) as wire:
+        begin_waiting(server, wire)
+        server.kill(signal.SIGHUP)
+        server.wait_for(lambda: server.worker_pids()[-1:] != [first], "a new worker")
+        # The old one goes on with what it has; the new one takes what comes.
+        with open_wire(server) as other:
+            begin_waiting(server, other)
+            gate.touch()
+            assert wire.read_response().content == b"pid %d" % first
+            assert wire.is_ended()
+            response = other.read_response()
+            assert response.content != b"pid %d" % first
+            assert other.ask(request()).status == 200
+    server.wait_for(lambda: first not in server.worker_pids(), "the old worker's end")
+
+
+def test_requests_that_come_during_reloads_are_all_answered(server: Server) -> None:
+    reloads = 3
+    for _ in range(reloads):
+        before = server.worker_pids()
+        server.kill(signal.SIGHUP)
+        while set(server.worker_pids()) & set(before) or not server.worker_pids():
+            assert ask(server, request()).status == 200
+    assert server.log().count("Booting worker") == reloads + 1
+
+
+def test_a_worker_that_is_killed_is_replaced(server: Server) -> None:
+    first = server.worker_pid()
+    assert ask(server, request()).status == 200
+    os.kill(first, signal.SIGKILL)
+    server.wait_for(lambda: server.worker_pids() not in ([], [first]), "a new worker")
+    assert ask(server, request()).status == 200
+    # What this test did, and not the server, is in the log now.
+    log = server._log_path
+    log.write_text(log.read_text().replace("SIGKILL", "a signal").replace("[ERROR]", "[error]"))
+
+
+def test_usr1_reopens_the_logs(tmp_path: Path) -> None:
+    access = tmp_path / "access"
+    with run_server(SITE, args=["--access-logfile", str(access)]) as server:
+        assert ask(server, request("/?before")).status == 200
+        server.wait_for(lambda: "?before" in access.read_text(), "the first line")
+        access.rename(tmp_path / "rotated")
+        server.kill(signal.SIGUSR1)
+        server.wait_for(access.exists, "a new log")
+        os.kill(server.worker_pid(), signal.SIGUSR1)  # as the master does; twice does no harm
+        server.wait_for(
+            lambda: ask(server, request("/?after")) and "?after" in access.read_text(), "its line"
+        )
+
+
+def test_two_workers_share_a_listener() -> None:
+    with run_server(SITE, args=["--workers", "2"]) as server:
+        server.wait_for(lambda: len(server.worker_pids()) == 2, "two workers")
+        assert [ask(server, request()).status for _ in range(50)] == [200] * 50
+
+
+def test_several_addresses_are_served(tmp_path: Path) -> None:
+    path = tmp_path / "site.sock"
+    binds = ("127.0.0.1:0", "127.0.0.1:0", f"unix:{path}")
+    with run_server(SITE, binds=binds) as server:
+        assert len(set(server.ports)) == 2
+        for port in server.ports:
+            with open_wire(server, port=port) as wire:
+                environ = json.loads(wire.ask(request("/environ")).content)
+                assert environ["SERVER_PORT"] == str(port)
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(10)
+            sock.connect(str(path))
+            wire = Wire(sock)
+            environ = json.loads(wire.ask(request("/environ")).content)
+            assert environ["REMOTE_ADDR"] == ""
+            assert environ["SERVER_NAME"] == "site.example"
+            assert wire.ask(request("/stream?count=9&size=9999")).content == b"x" * 9 * 9999
+    assert not path.exists()
+
+
+def test_what_gunicorn_offers_and_this_worker_does_not_is_refused_at_the_start() -> None:
+    with pytest.raises(AssertionError, match="does not do proxy_protocol yet"):
+        with run_server(SITE, args=["--proxy-protocol", "v1"]):
+            pass
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_that_comes_before_the_worker_has_begun_is_heeded(number: int) -> None:
+    with run_server(SITE) as server:
+        server.wait_for(server.worker_pids, "the fork")
+        server.kill(number)
+        if number == signal.SIGHUP:
+            server.wait_for(lambda: server.log().count("Booting worker") == 2, "the new worker")
+            server.wait_for(lambda: len(server.worker_pids()) == 1, "the old worker's end")
+        assert server.stop() < 3
+
+
+def test_heartbeats_go_on_while_nothing_happens() -> None:
+    started = time.monotonic()
+    with run_server(SITE, args=["--timeout", "2"]) as server:
+        first = server.worker_pid()
+        with open_wire(server) as wire:
+            wire.send(request("/sleep?seconds=3"))
+            assert wire.read_response().content == b"slept"
+        assert server.worker_pid() == first
+        assert time.monotonic() - started > 3

@@ -1,0 +1,90 @@
+"""The hijack convention: the socket is the connection's until an app touches it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.wsgi_bridge.server.rig import Rig, settle, wait_for
+from wsgi_bridge.server.hijack import LazySocket
+
+
+@pytest.fixture
+def rig():
+    with Rig() as made:
+        yield made
+
+
+class Closes:
+    """A C socket's `close`, counted, as gunicorn_asgi's accepted sockets do it."""
+
+    def __init__(self):
+        self.count = 0
+
+    def __call__(self):
+        self.count += 1
+
+
+def connect(rig):
+    """Return a held handshake's owner, its client, and a count of closed sockets."""
+    from gunicorn_asgi.server import ClientSocket
+    from wsgi_bridge.protocols.handshake import Handshake
+    from wsgi_bridge.server.sockets import READ
+
+    raw, client = rig.pair()
+    sock = ClientSocket(raw.family, raw.type, raw.proto, raw.detach())
+    sock.setblocking(False)
+    closes = sock.on_close = Closes()
+    watcher = rig.server.loop.io(sock.fileno(), READ)
+    message = {"path": "/sock", "headers": [], "order": 0}
+    owner = rig.sockets.open(sock, watcher, Handshake(b"KEY"), message, "request")
+    return owner, client, closes
+
+
+def test_a_socket_that_nobody_touches_stays_the_servers(rig):
+    owner, client, _ = connect(rig)
+    lazy = LazySocket(owner)
+    assert not lazy.is_taken
+    lazy.finish()
+    rig.reply(owner, {"accept": True})
+    assert client.read_head().startswith(b"HTTP/1.1 101 ")
+
+
+def test_a_touched_socket_is_the_apps_alone(rig):
+    owner, client, _ = connect(rig)
+    lazy = LazySocket(owner)
+    assert lazy.fileno() >= 0
+    assert lazy.is_taken
+    client.send(b"ping")
+    assert lazy.recv(100) == b"ping"
+    lazy.sendall(b"pong")
+    assert client.sock.recv(100) == b"pong"
+    rig.reply(owner, {"accept": True})
+    settle()
+    assert rig.server.connections == {}
+    assert owner not in rig.server.timed
+
+
+def test_the_connection_counts_and_is_logged_until_the_app_is_done(rig):
+    owner, client, closes = connect(rig)
+    lazy = LazySocket(owner)
+    lazy.sendall(b"x" * 10)
+    settle()
+    assert (rig.counters.websockets, closes.count, rig.logged) == (1, 0, [])
+    lazy.finish()
+    assert (rig.counters.websockets, closes.count) == (0, 1)
+    [(request, status, _, _, _)] = rig.logged
+    assert (request, status) == ("request", 101)
+    assert client.read_to_end() == b"x" * 10
+
+
+def test_no_deadline_and_no_stop_touches_what_was_taken(rig):
+    owner, client, _ = connect(rig)
+    lazy = LazySocket(owner)
+    lazy.sendall(b"mine")
+    rig.advance(30)
+    rig.server.stop(1012)
+    lazy.sendall(b"!")
+    assert wait_for(lambda: client.sock.recv(100)) in (b"mine!", b"mine")
+    assert rig.take()[0] == "websocket.connect"
+    settle()
+    assert rig.poll() is None
