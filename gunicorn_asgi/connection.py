@@ -39,6 +39,9 @@ logger = logging.getLogger(__name__)
 READ_SIZE = 65536
 READ = 1  # libev's EV_READ
 BODY_CHANNEL = "http.request.body?"
+# Seconds that an answer is awaited for a client that sends no more: most have gone. nginx's
+# `proxy_ignore_client_abort off` waits for none.
+GONE_TIMEOUT = 10.0
 # A consumer that streams without a flow channel may run this many write buffers ahead.
 OVERRUN_FACTOR = 4
 
@@ -294,6 +297,7 @@ class HttpConnection:
         except ResponseError as exc:
             logger.error("response to %s cannot be sent: %s", self._describe(), exc)
             self.http.server.counters.invalid_answers_count += 1
+            self._response_headers = ()  # whatever they are, the access log cannot show them
             data = exchange.encode(error_response(500), self.http.server.preamble)
         if data and not self.out.write(data):
             self._on_lost()
@@ -307,7 +311,8 @@ class HttpConnection:
         self.deliver(dict(broadcast.message))
 
     def _prepare_response(self, exchange: HttpExchange, message: dict[str, Any]) -> None:
-        self.deadline = NEVER
+        if not self._is_eof:
+            self.deadline = NEVER
         request = self._request
         if request is not None and not request.is_complete:
             # What is left of the body will not be read: nobody may take it for a request.
@@ -444,6 +449,7 @@ class HttpConnection:
         self._is_eof = True
         self._stop_reading()
         if self._exchange is not None:
+            self.deadline = min(self.deadline, self.http.clock() + GONE_TIMEOUT)
             self._tell_gone()
         elif self.out.size:  # the rest of the last answer
             self._close_gracefully()

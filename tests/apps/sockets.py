@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections import defaultdict
+from typing import ClassVar
 from urllib.parse import parse_qs
 
 from wsgi_bridge import Bridge, DenyConnection, Group, route, route_class
@@ -93,6 +95,11 @@ def hold(message):
     gates["hold"].wait(30)
 
 
+def ponder(message):
+    seen["pondering"].append(message["path"])
+    time.sleep(0.3)
+
+
 def handle_in_order(message):
     """Note when each frame begins and ends; the first waits for the gate."""
     seen["order"].append(f"begin {message['order']}")
@@ -119,6 +126,16 @@ def note_disconnect(message, **named_groups):
     seen["disconnects"].append([message["path"], message["code"], message["reason"]])
 
 
+def log_disconnect(message):
+    print(f"disconnected with {message['code']}", flush=True)
+
+
+def pause(message):
+    seen["paused"].append(message["text"])
+    time.sleep(float(message["text"]))
+    print("paused to the end", flush=True)
+
+
 def close_as_told(message):
     code, _, reason = message["text"].partition(" ")
     message.reply_channel.send({"text": "bye", "close": int(code), "reason": reason})
@@ -137,16 +154,16 @@ class Sums(JsonWebsocketConsumer):
 
 class Upper(JsonWebsocketConsumer):
     def receive(self, content, **kwargs):
-        kwargs["multiplexer"].send(content.upper())
+        kwargs["multiplexer"].send({"say": content["say"].upper()})
 
 
 class Lower(JsonWebsocketConsumer):
     def receive(self, content, **kwargs):
-        kwargs["multiplexer"].send(content.lower())
+        kwargs["multiplexer"].send({"say": content["say"].lower()})
 
 
 class Streams(WebsocketDemultiplexer):
-    consumers = {"upper": Upper, "lower": Lower}
+    consumers: ClassVar = {"upper": Upper, "lower": Lower}
 
 
 CONNECT, RECEIVE = "websocket.connect", "websocket.receive"
@@ -157,6 +174,7 @@ routing = [
     route(CONNECT, deny, path="^/deny$"),
     route(CONNECT, fail, path="^/fail-connect$"),
     route(CONNECT, hold, path="^/hold$"),
+    route(CONNECT, ponder, path="^/ponder$"),
     route(RECEIVE, fail, path="^/fail$"),
     route(RECEIVE, fail, path="^/continue$", on_error="continue"),
     route(RECEIVE, handle_in_order, path="^/order$"),
@@ -164,6 +182,8 @@ routing = [
     route(RECEIVE, close_as_told, path="^/close$"),
     route(CONNECT, join, path=r"^/group/(?P<group>\w+)$"),
     route(CONNECT, join_and_send, path=r"^/early/(?P<group>\w+)$"),
+    route(RECEIVE, pause, path="^/pause$"),
+    route("websocket.disconnect", log_disconnect, path="^/disconnect-log$"),
     route_class(Sums, path="^/sums$"),
     route_class(Streams, path="^/streams$"),
     route("http.request", poll, path="^/poll$"),

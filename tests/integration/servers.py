@@ -4,9 +4,10 @@
         server.url, server.port, server.pid, server.worker_pid(), server.log()
         with server.connect() as sock: ...          # a connected socket, 10 s of patience
 
-It listens on a free port of 127.0.0.1 unless ``binds`` says otherwise. Whoever leaves the block stops
-the server and learns that it ended cleanly: exit status 0, in time, nobody killed, and no error in its
-log unless ``may_log_errors``. When a test fails in the block, the log is shown with the failure.
+It listens on a free port of 127.0.0.1 unless ``binds`` says otherwise. Whoever leaves the block
+stops the server and learns that it ended cleanly: exit status 0, in time, nobody killed, and no
+error in its log unless ``may_log_errors``. When a test fails in the block, the log is shown with
+the failure.
 """
 
 from __future__ import annotations
@@ -145,8 +146,8 @@ def run_server(
 ) -> Iterator[Server]:
     """Run ``gunicorn -k gunicorn_asgi.Worker`` while the block runs; see the module's docstring.
 
-    ``args``: more of gunicorn's options; ``env``: variables added to the environment; ``chdir``: where
-    the app's module is (the repository's root is importable too).
+    ``args``: more of gunicorn's options; ``env``: variables added to the environment; ``chdir``:
+    where the app's module is (the repository's root is importable too).
     """
     with tempfile.TemporaryDirectory(prefix="gunicorn-") as folder:
         log_path = Path(folder) / "log"

@@ -1,4 +1,4 @@
-"""WebSocket clients for the integration tests: the `websockets` library's, and one that hides nothing."""
+"""WebSocket clients: the `websockets` library's, and one that hides nothing."""
 
 from __future__ import annotations
 

@@ -104,19 +104,24 @@ def test_keepalive_0_is_one_request_a_connection() -> None:
 
 
 def test_connections_past_worker_connections_wait_until_there_is_room() -> None:
-    with run_server(SITE, args=["--worker-connections", "2", "--keep-alive", "30"]) as server:
-        with open_wire(server) as first, open_wire(server) as second, open_wire(server) as third:
-            for wire in (first, second):
-                assert wire.ask(request()).status == 200
-            third.send(request())
-            assert first.ask(request()).status == 200
-            third.sock.settimeout(0.01)
-            with pytest.raises(TimeoutError):
-                third.read_response()
-            first.sock.close()
-            third.sock.settimeout(10)
-            assert third.read_response().status == 200
-            assert second.ask(request()).status == 200
+    args = ["--worker-connections", "2", "--keep-alive", "30"]
+    with (
+        run_server(SITE, args=args) as server,
+        open_wire(server) as first,
+        open_wire(server) as second,
+        open_wire(server) as third,
+    ):
+        for wire in (first, second):
+            assert wire.ask(request()).status == 200
+        third.send(request())
+        assert first.ask(request()).status == 200
+        third.sock.settimeout(0.01)
+        with pytest.raises(TimeoutError):
+            third.read_response()
+        first.sock.close()
+        third.sock.settimeout(10)
+        assert third.read_response().status == 200
+        assert second.ask(request()).status == 200
 
 
 def test_a_worker_is_replaced_after_max_requests_and_nobody_notices() -> None:

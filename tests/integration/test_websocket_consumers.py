@@ -1,4 +1,4 @@
-"""Consumers behind real sockets: order, flow, failures, the end, the generic classes, long polls."""
+"""Consumers behind real sockets: order, flow, failures, the end, generic classes, long polls."""
 
 from __future__ import annotations
 
@@ -142,11 +142,11 @@ def test_a_json_consumer_sees_values_and_is_in_its_groups(server):
 def test_a_demultiplexer_has_several_streams_on_one_socket(server):
     with open_socket(server, "/streams") as client:
         for stream in ("upper", "lower"):
-            client.send(json.dumps({"stream": stream, "payload": "aB"}))
+            client.send(json.dumps({"stream": stream, "payload": {"say": "aB"}}))
         answers = [json.loads(client.recv()) for _ in range(2)]
         assert answers == [
-            {"stream": "upper", "payload": "AB"},
-            {"stream": "lower", "payload": "ab"},
+            {"stream": "upper", "payload": {"say": "AB"}},
+            {"stream": "lower", "payload": {"say": "ab"}},
         ]
         client.send(json.dumps({"stream": "other", "payload": 1}))
         with pytest.raises(ConnectionClosed):

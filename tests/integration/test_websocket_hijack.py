@@ -25,7 +25,7 @@ def test_it_echoes(server):
 
 
 def test_many_at_a_time_and_the_sites_pages_beside_them(server):
-    clients = [open_socket(server, "/echo") for _ in range(20)]
+    clients = [open_socket(server, "/echo", legacy=True) for _ in range(20)]
     for number, client in enumerate(clients):
         client.send(str(number))
     assert [client.recv() for client in clients] == [str(number) for number in range(20)]
@@ -53,7 +53,7 @@ def test_an_app_that_fails_on_its_socket_ends_that_socket_only(server):
         assert client.recv() == "alive"
 
 
-@pytest.mark.parametrize(("path", "status"), [("/nowhere", 404), ("/", 404)])
+@pytest.mark.parametrize(("path", "status"), [("/nowhere", 404), ("/", 400)])
 def test_a_page_that_is_no_socket_refuses_the_handshake(server, path, status):
     with pytest.raises(InvalidStatus) as caught:
         open_socket(server, path)

@@ -1,7 +1,7 @@
 """An HTTP/1 client that hides nothing: requests are bytes, a response is what came on the wire.
 
-``http.client`` forgives, follows and reconnects; tests of a server want to see framing, pipelining and
-the end of a connection as they are.
+``http.client`` forgives, follows and reconnects; tests of a server want to see framing, pipelining
+and the end of a connection as they are.
 """
 
 from __future__ import annotations

@@ -4,108 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from wsgi_bridge import Bridge, Channel, DenyConnection, Group, open_layer, route
-from wsgi_bridge.worker import BATCH, PROTOCOL_CHANNELS, Worker
-
-REPLY = "test.response.P1!c1"
-CONNECT, RECEIVE, DISCONNECT = "websocket.connect", "websocket.receive", "websocket.disconnect"
-
-
-class Clock:
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
-
-
-class Pool:
-    """Runs a job at once, or keeps it when told to."""
-
-    def __init__(self, free=100):
-        self.free = free
-        self.started = []
-
-    def start(self, job, first, second):
-        self.started.append(first)
-        job(first, second)
-
-
-class Loop:
-    """A worker whose wakeups are counted and run by `turn`."""
-
-    def __init__(self, routing=(), app=None, layer=None, pool=None, **options):
-        self.layer = layer or open_layer("memory://", clock=Clock())
-        self.bridge = Bridge(app or answers("200 OK"), list(routing), layer=self.layer)
-        self.due = []
-        self.pool = pool or Pool()
-        self.worker = Worker(self.bridge, self.layer, self._make_wakeup, **options)
-        self.worker.start(self.pool)
-        self.layer.listen([REPLY.partition("!")[0] + "!"], lambda: None)
-
-    def _make_wakeup(self, function):
-        return lambda: self.due.append(function)
-
-    def turn(self):
-        """Do what is due, and what that makes due."""
-        while self.due:
-            self.due.pop(0)()
-
-    def send(self, channel, **message):
-        self.layer.send(channel, {"reply_channel": REPLY, "path": "/", **message})
-        self.turn()
-
-    def connect(self, **message):
-        self.send(CONNECT, order=0, method="GET", headers=[], query_string=b"", **message)
-
-    def answers(self):
-        """Return what was sent to the reply channel."""
-        reader = REPLY.partition("!")[0] + "!"
-        return [message for _, message in self.layer.receive_many([reader], 100)]
-
-
-def answers(status, content=b"x"):
-    def app(environ, start_response):
-        start_response(status, [("Content-Type", "text/plain")])
-        return [content]
-
-    return app
-
-
-def failing(exc):
-    def consumer(message):
-        raise exc
-
-    return consumer
-
-
-FAILURES = {
-    "an exception": ValueError("x"),
-    "sys.exit": SystemExit(3),
-    "a full channel": None,
-    "an exception that is not an Exception": KeyboardInterrupt(),
-}
-
-
-def make_failing(exc):
-    def consumer(message):
-        message.reply_channel.send({"text": "before"})
-        if exc is None:
-            for _ in range(200):
-                Channel("full").send({"a": 1}, immediately=True)
-        raise exc
-
-    return consumer
-
-
-def survive(loop, function):
-    """Run what may let an exception out to the pool, which logs it."""
-    try:
-        function()
-    except BaseException as exc:  # noqa: BLE001 - as the pool does
-        assert isinstance(exc, KeyboardInterrupt)
-    loop.turn()
-
+from tests.wsgi_bridge.worker_loop import (
+    CONNECT,
+    DISCONNECT,
+    FAILURES,
+    RECEIVE,
+    REPLY,
+    Loop,
+    Pool,
+    failing,
+    make_failing,
+    survive,
+)
+from wsgi_bridge import Channel, Group, open_layer, route
+from wsgi_bridge.worker import BATCH, PROTOCOL_CHANNELS
 
 # Taking messages
 
@@ -335,111 +247,3 @@ def test_an_event_without_an_order_loses_nothing():
     loop = Loop([route(RECEIVE, lambda message: message.reply_channel.send({"text": "a"}))])
     loop.send(RECEIVE, text="made by hand")
     assert loop.answers()[0]["text"] == "a"
-
-
-# Handshakes
-
-
-def test_a_connect_that_says_nothing_is_accepted():
-    loop = Loop([route(CONNECT, lambda message: None)])
-    loop.connect()
-    assert loop.answers() == [{"accept": True}]
-
-
-@pytest.mark.parametrize("answer", [{"accept": False}, {"close": True}, {"text": "hello"}])
-def test_a_connect_that_answers_is_not_answered_again(answer):
-    loop = Loop([route(CONNECT, lambda message: message.reply_channel.send(answer))])
-    loop.connect()
-    assert loop.answers() == [answer]
-
-
-def test_a_connect_that_answers_at_once_is_not_answered_again():
-    def consumer(message):
-        message.reply_channel.send({"accept": False}, immediately=True)
-
-    loop = Loop([route(CONNECT, consumer)])
-    loop.connect()
-    assert loop.answers() == [{"accept": False}]
-
-
-def test_a_connect_that_is_denied_has_its_status_and_reason_and_nothing_it_sent():
-    def consumer(message):
-        message.reply_channel.send({"accept": True, "text": "secret"})
-        raise DenyConnection("not you", status=401)
-
-    loop = Loop([route(CONNECT, consumer)])
-    loop.connect()
-    assert loop.answers() == [{"accept": False, "status": 401, "content": b"not you"}]
-
-
-def test_a_path_with_any_websocket_route_is_accepted():
-    loop = Loop([route(RECEIVE, lambda message: None, path="^/chat$")])
-    loop.connect(path="/chat")
-    assert loop.answers() == [{"accept": True}]
-
-
-@pytest.mark.parametrize("status", ["200 OK", "204 No Content", "404 Not Found"])
-def test_a_path_without_one_is_a_404(status):
-    loop = Loop([route(RECEIVE, lambda message: None, path="^/chat$")], app=answers(status))
-    loop.connect(path="/nowhere")
-    [answer] = loop.answers()
-    assert (answer["accept"], answer["status"]) == (False, 404)
-
-
-# Handshakes that the site may take
-
-
-class Socket:
-    def __init__(self, is_taken):
-        self.is_taken = is_taken
-        self.finished = 0
-
-    def finish(self):
-        self.finished += 1
-
-
-def shown_to_site(app, is_taken=False):
-    socket = Socket(is_taken)
-    loop = Loop([], app=app, socket_of=lambda reply: socket, socket_key="the.socket")
-    loop.connect(path="/sock", scheme="ws", http_version="1.1", root_path="")
-    return loop.answers(), socket
-
-
-def test_the_site_finds_the_socket_in_its_environ():
-    seen = []
-
-    def app(environ, start_response):
-        seen.append(environ)
-        return answers("404 Not Found")(environ, start_response)
-
-    _, socket = shown_to_site(app)
-    assert seen[0]["the.socket"] is socket
-    assert (seen[0]["PATH_INFO"], seen[0]["REQUEST_METHOD"]) == ("/sock", "GET")
-    assert socket.finished == 0
-
-
-def test_a_site_that_took_the_socket_is_not_answered_for():
-    def app(environ, start_response):
-        raise StopIteration
-
-    found, socket = shown_to_site(app, is_taken=True)
-    assert (found, socket.finished) == ([], 1)
-
-
-@pytest.mark.parametrize(("status", "expected"), [("302 Found", 302), ("401 No", 401)])
-def test_a_sites_refusal_is_the_handshakes(status, expected):
-    [answer], _ = shown_to_site(answers(status, b"why"))
-    assert (answer["accept"], answer["status"], answer["content"]) == (False, expected, b"why")
-
-
-def test_a_site_that_answers_with_a_page_knows_no_websockets_there():
-    [answer], _ = shown_to_site(answers("200 OK", b"a page"))
-    assert (answer["accept"], answer["status"]) == (False, 404)
-
-
-def test_a_site_that_fails_is_a_500():
-    def app(environ, start_response):
-        raise ValueError("x")
-
-    [answer], _ = shown_to_site(app)
-    assert (answer["accept"], answer["status"]) == (False, 500)

@@ -124,14 +124,20 @@ class HttpExchange:
         ResponseError for a message that cannot be sent; in state WAITING nothing has been written
         then and another response may take its place.
         """
-        if self.state is STREAMING:
-            return self._encode_content(message)
-        if self.state is not WAITING:
-            return b""
-        if message.get("closed"):
-            self.break_off()
-            return b""
-        return self._encode_response(message, preamble)
+        state, sent = self.state, self.content_sent
+        try:
+            if state is STREAMING:
+                return self._encode_content(message)
+            if state is not WAITING:
+                return b""
+            if message.get("closed"):
+                self.break_off()
+                return b""
+            return self._encode_response(message, preamble)
+        except (AttributeError, TypeError, ValueError) as exc:
+            # The layer lets through what is no response: a consumer's text where bytes belong.
+            self.state, self.content_sent = state, sent
+            raise ResponseError(f"a value of the wrong type: {exc}") from exc
 
     def break_off(self) -> None:
         """End the response where it is: the connection cannot be used again."""

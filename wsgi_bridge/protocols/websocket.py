@@ -186,9 +186,9 @@ class WebSocketConnection:
         )
         self.status = 101
         self.open(handshake.extensions)
-        unread, self._unread = self._unread, b""
+        unread = self.take_unread()
         if unread:
-            self.receive_data(bytes(unread))
+            self.receive_data(unread)
 
     def open(self, extensions: Sequence[Extension]) -> None:
         """Go on as an open connection with these extensions."""
@@ -306,6 +306,11 @@ class WebSocketConnection:
             if self._protocol.close_rcvd is None:
                 self.close_code, self.close_reason = ABNORMAL_CLOSURE, ""
         self.state = CLOSED
+
+    def take_unread(self) -> bytes:
+        """Return the bytes that were read but not understood yet, and forget them."""
+        unread, self._unread = bytes(self._unread), b""
+        return unread
 
     def ping(self, payload: bytes = b"") -> None:
         """Send a ping frame, if the connection is open."""

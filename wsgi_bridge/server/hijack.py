@@ -12,7 +12,30 @@ from typing import Any
 
 from gevent import socket
 
+from wsgi_bridge.protocols.websocket import CONNECTING
 from wsgi_bridge.server.websocket import WebSocketOwner
+
+
+class HijackedSocket(socket.socket):
+    """The app's own socket. Bytes that came in one packet with the handshake are read first."""
+
+    early = b""
+
+    def recv(self, size: int, *flags: int) -> bytes:
+        """Return up to ``size`` bytes."""
+        early = self.early
+        if not early:
+            return bytes(super().recv(size, *flags))
+        self.early = early[size:]
+        return early[:size]
+
+    def recv_into(self, buffer: Any, size: int = 0, *flags: int) -> int:
+        """Read up to ``size`` bytes into ``buffer``; return how many."""
+        if not self.early:
+            return int(super().recv_into(buffer, size, *flags))
+        data = self.recv(size or len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
 
 class LazySocket:
@@ -24,7 +47,7 @@ class LazySocket:
 
     def __init__(self, owner: WebSocketOwner) -> None:
         self._owner = owner
-        self._taken: socket.socket | None = None
+        self._taken: HijackedSocket | None = None
         self._on_close: Callable[[], None] | None = None
 
     @property
@@ -37,11 +60,14 @@ class LazySocket:
             self._taken = self._take()
         return getattr(self._taken, name)
 
-    def _take(self) -> socket.socket:
+    def _take(self) -> HijackedSocket:
         owner = self._owner
+        if owner.machine.state is not CONNECTING:
+            raise ConnectionAbortedError("the client has gone, or its handshake was answered")
         raw = owner.detach()
         self._on_close, raw.on_close = raw.on_close, None
-        taken = socket.socket(raw.family, raw.type, raw.proto, fileno=raw.detach())
+        taken = HijackedSocket(raw.family, raw.type, raw.proto, fileno=raw.detach())
+        taken.early = owner.machine.take_unread()
         taken.setblocking(True)
         return taken
 

@@ -91,6 +91,8 @@ class WebSocketOwner:
             machine.answer(message, self.sockets.server.preamble)
         except INVALID_ANSWER as exc:
             self._answer_invalid(exc)
+        if machine.ignored:
+            self._count_ignored()
         if ack is not None:
             machine.acknowledge(ack)
         if machine.state is OPEN and machine.acked == machine.order:
@@ -145,6 +147,13 @@ class WebSocketOwner:
         self.machine.refuse(error_response(500), self.sockets.server.preamble)
         self.machine.close(INTERNAL_ERROR)
         self._process()
+
+    def _count_ignored(self) -> None:
+        """Text and bytes in one answer, or a close code that no endpoint may send (section 3)."""
+        logger.warning("an answer for %s was ignored: both text and bytes, or a bad close code",
+                       self.path)  # fmt: skip
+        self.sockets.server.counters.invalid_answers_count += self.machine.ignored
+        self.machine.ignored = 0
 
     def _has_room(self, policy: str) -> bool:
         """Apply the policy for a client that does not read; whether the message may be kept."""

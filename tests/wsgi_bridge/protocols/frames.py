@@ -28,8 +28,8 @@ def client_frame(
 ) -> bytes:
     """Return a masked frame. Unlike the library's, it may be one that nobody should send."""
     if compressed:
-        extensions = [deflate()]
-        return Frame(Opcode(opcode), payload).serialize(mask=True, extensions=extensions)
+        frame = deflate().encode(Frame(Opcode(opcode), payload))
+        return raw_frame(opcode | 0xC0, bytes(frame.data))
     return raw_frame(opcode | (0x80 if fin else 0), payload)
 
 

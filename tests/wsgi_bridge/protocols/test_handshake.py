@@ -26,7 +26,7 @@ GOOD = {
 
 
 def fields(**changes):
-    """Return the fields of a good handshake with changes; None leaves one out, a list repeats it."""
+    """Return the fields of a good handshake, changed; None leaves one out, a list repeats it."""
     names = {name.replace("_", "-").encode(): value for name, value in changes.items()}
     pairs = []
     for name, value in {**GOOD, **names}.items():

@@ -1,4 +1,4 @@
-"""The machine against the library that it takes its shortcuts around: whatever comes, they agree."""
+"""The machine against the library around which it takes its shortcuts: they agree on all."""
 
 from __future__ import annotations
 

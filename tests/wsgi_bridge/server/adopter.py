@@ -2,7 +2,7 @@
 
     python -m tests.wsgi_bridge.server.adopter FD
 
-FD is the Unix socket. Of every text it answers with its process id and the text. Ends at the end of FD.
+FD is the Unix socket. It answers every text with its process id and the text, and ends with FD.
 """  # fmt: skip
 
 from __future__ import annotations

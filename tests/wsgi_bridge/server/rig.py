@@ -1,9 +1,8 @@
-"""A protocol server on this thread's hub, without an HTTP side, and clients at the other end of
-socketpairs.
+"""A protocol server on this thread's hub, without an HTTP side; clients are ends of socketpairs.
 
-Nothing is monkey-patched. The test's own greenlet is the consumer: it takes events from the layer and
-answers them. The clock stands still until the test moves it.
-"""  # fmt: skip
+Nothing is monkey-patched. The test's own greenlet is the consumer: it takes events from the layer
+and answers them. The clock stands still until the test moves it.
+"""
 
 from __future__ import annotations
 
@@ -157,7 +156,7 @@ class Rig:
         return sock, client
 
     def connect(self, *, buffer: int = 0, **handshake: Any) -> tuple[Any, Client]:
-        """Open a connection whose handshake was read; its `websocket.connect` waits in the layer."""
+        """Open a connection whose handshake was read; its `websocket.connect` is in the layer."""
         sock, client = self.pair(buffer=buffer)
         watcher = self.server.loop.io(sock.fileno(), READ)
         message = {"path": "/chat", "headers": [], "order": 0}

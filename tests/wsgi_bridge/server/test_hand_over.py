@@ -1,4 +1,4 @@
-"""A live WebSocket changes its owner, in a process and between two, and its client does not notice."""
+"""A live WebSocket changes its owner, in a process and between two; its client does not notice."""
 
 from __future__ import annotations
 

@@ -88,3 +88,35 @@ def test_no_deadline_and_no_stop_touches_what_was_taken(rig):
     assert rig.take()[0] == "websocket.connect"
     settle()
     assert rig.poll() is None
+
+
+def test_bytes_that_came_with_the_handshake_are_the_apps_first(rig):
+    owner, client, _ = connect(rig)
+    owner.resume(b"with the handshake")
+    client.send(b"after it")
+    lazy = LazySocket(owner)
+    assert lazy.recv(4) == b"with"
+    buffer = bytearray(5)
+    assert lazy.recv_into(buffer) == 5
+    assert buffer == b" the "
+    assert lazy.recv(100) == b"handshake"
+    assert lazy.recv(100) == b"after it"
+    client.send(b"and more")
+    assert lazy.recv_into(buffer, 3) == 3
+    assert buffer[:3] == b"and"
+
+
+@pytest.mark.parametrize("how", ["it left", "504"])
+def test_a_socket_that_is_gone_cannot_be_taken(rig, how):
+    owner, client, closes = connect(rig)
+    lazy = LazySocket(owner)
+    if how == "504":
+        rig.advance(30)
+        assert client.read_head().startswith(b"HTTP/1.1 504 ")
+    client.close()
+    wait_for(lambda: closes.count)
+    with pytest.raises(ConnectionAbortedError):
+        lazy.recv(1)
+    assert not lazy.is_taken
+    lazy.finish()
+    assert (closes.count, rig.counters.websockets) == (1, 0)

@@ -64,7 +64,7 @@ def test_calls_from_another_thread_wake_a_sleeping_hub():
     woken = gevent.event.Event()
 
     def function():
-        seen.append(threading.get_ident())
+        seen.append(gevent.getcurrent())
         woken.set()
 
     wakeup = Wakeup(function)
@@ -73,4 +73,4 @@ def test_calls_from_another_thread_wake_a_sleeping_hub():
     assert woken.wait(5)
     thread.join()
     settle()
-    assert set(seen) == {threading.get_ident()}
+    assert set(seen) == {get_hub()}
