@@ -70,7 +70,7 @@ class HttpConnection:
         self._reply_channel = ""
         self._queue: deque[Request] | None = None
         self._refusal: RequestError | None = None  # to be answered when all before it is
-        self._is_eof = False  # nothing more is read, whoever's doing it is
+        self._is_eof = False  # nothing more is read from the client
         self._is_reading = True
         self._reset_flow()
         self._watcher = http.loop.io(sock.fileno(), READ)
@@ -433,6 +433,9 @@ class HttpConnection:
             self._answer(504)
         elif self._is_head_begun:
             self._refuse(RequestError(408, "the request took too long to come"))
+        elif not self._reader.is_idle:  # a head that began behind the last request
+            self._is_head_begun = True
+            self.deadline = self.http.clock() + self.http.head_timeout - self.http.keepalive
         elif not self.out.size:  # else the client is still reading the last answer
             self._close()  # idle: gunicorn's ``keepalive``
 

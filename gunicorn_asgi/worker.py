@@ -70,12 +70,12 @@ class Worker(BaseWorker):
 
     def init_process(self) -> None:
         """Patch, then go on as gunicorn does: signals, the site, ``run``."""
-        from gevent import hub, monkey
-
         # Until `init_signals` the arbiter's handlers are in place, which would swallow a signal: a
         # server that is stopped as it starts would wait for its worker until graceful_timeout.
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             signal.signal(number, signal.SIG_DFL)
+        from gevent import hub, monkey
+
         monkey.patch_all()
         hub.reinit()
         super().init_process()

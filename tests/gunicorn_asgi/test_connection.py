@@ -127,7 +127,25 @@ def test_a_head_has_its_time_from_its_first_byte_on(rig):
     wait_for(lambda: rig.is_closed, "the connection's end")
 
 
-def test_an_answer_has_its_time(rig):
+def test_a_head_that_began_behind_the_last_request_has_its_time_too(rig):
+    client = rig.accept(get() + get()[:-1])
+    rig.answer(rig.request(), b"")
+    client.read_head()
+    settle()
+    rig.advance(5)
+    rig.advance(4)
+    client.send(get()[-1:])
+    rig.answer(rig.request(), b"")
+    client.send(get()[:-1])
+    client.read_head()
+    settle()
+    rig.advance(11)
+    settle()
+    rig.advance(11)
+    assert client.read_to_end().startswith(b"HTTP/1.1 408 ")
+
+
+def test_an_answer_has_its_time():
     with HttpRig(http_timeout=30) as rig:
         client = rig.accept(get())
         request = rig.request()

@@ -172,13 +172,33 @@ def test_what_gunicorn_offers_and_this_worker_does_not_is_refused_at_the_start()
         pass
 
 
+SLOW_START = """\
+import sys, time
+
+def post_fork(server, worker):
+    import gevent.monkey
+    patch_all = gevent.monkey.patch_all
+
+    def patch_slowly():
+        print("patching", file=sys.stderr, flush=True)
+        time.sleep(0.3)
+        patch_all()
+
+    gevent.monkey.patch_all = patch_slowly
+"""
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_that_comes_before_the_worker_has_begun_is_heeded(number: int) -> None:
-    with run_server(SITE) as server:
-        server.wait_for(server.worker_pids, "the fork")
+def test_a_signal_that_comes_before_the_site_is_loaded_is_heeded(
+    tmp_path: Path, number: int
+) -> None:
+    config = tmp_path / "conf.py"
+    config.write_text(SLOW_START)
+    with run_server(SITE, args=["--config", str(config)]) as server:
+        server.wait_for_log("patching")
         server.kill(number)
         if number == signal.SIGHUP:
-            server.wait_for(lambda: server.log().count("Booting worker") == 2, "the new worker")
+            server.wait_for_log("patching", count=2)
             server.wait_for(lambda: len(server.worker_pids()) == 1, "the old worker's end")
         assert server.stop() < 3
 

@@ -188,6 +188,12 @@ def test_the_loop_goes_on_after_every_failure():
     assert seen == [0, 1, 2, 3, 4]
 
 
+def test_what_ends_a_greenlet_or_the_process_is_passed_on_to_the_pool():
+    loop = Loop([route("jobs", failing(KeyboardInterrupt()))])
+    with pytest.raises(KeyboardInterrupt):
+        loop.send("jobs")
+
+
 def test_closing_twice_is_no_error(caplog):
     def consumer(message):
         message.reply_channel.send({"close": True})
