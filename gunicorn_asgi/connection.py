@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from gunicorn_asgi.request import Request, RequestError, RequestReader
 from wsgi_bridge.exceptions import ChannelFull, ChannelLayerError, ChannelLayerUnavailable
 from wsgi_bridge.messages import MESSAGE_COST, RESPONSE_WINDOW
+from wsgi_bridge.protocols.broadcast import Broadcast
 from wsgi_bridge.protocols.handshake import HandshakeError
 from wsgi_bridge.protocols.http import (
     DONE,
@@ -27,7 +28,6 @@ from wsgi_bridge.protocols.http import (
     ResponseError,
     error_response,
 )
-from wsgi_bridge.protocols.websocket import Broadcast
 from wsgi_bridge.server.outbound import Outbound, Socket
 from wsgi_bridge.server.server import NEVER
 

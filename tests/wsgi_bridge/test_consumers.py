@@ -13,6 +13,7 @@ from wsgi_bridge.consumers import (
     get_default_layer,
     set_default_layer,
 )
+from wsgi_bridge.copying import copy_message
 from wsgi_bridge.exceptions import (
     ChannelFull,
     ChannelLayerError,
@@ -20,7 +21,6 @@ from wsgi_bridge.exceptions import (
     InvalidName,
     MessageTooLarge,
 )
-from wsgi_bridge.copying import copy_message
 from wsgi_bridge.layers.memory import MemoryLayer
 
 REPLY = "server.response.P1!c1"

@@ -35,7 +35,9 @@ _is_token = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 _has_bad_byte = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 # Fields of the 101 that are not the consumer's to write.
-_RESERVED = frozenset((b"connection", b"upgrade", b"content-length", b"transfer-encoding"))
+_RESERVED = frozenset(
+    (b"connection", b"upgrade", b"content-length", b"transfer-encoding", b"date", b"server")
+)
 
 
 class HandshakeError(BridgeError):

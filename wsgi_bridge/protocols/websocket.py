@@ -13,14 +13,13 @@ A connection holds back the next ``websocket.receive`` until the earlier ones ar
 from __future__ import annotations
 
 import enum
-import struct
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from websockets.extensions import Extension
 from websockets.extensions.permessage_deflate import PerMessageDeflate
-from websockets.frames import EXTERNAL_CLOSE_CODES, Frame, Opcode
+from websockets.frames import Frame, Opcode
 from websockets.protocol import SERVER, Protocol
 from websockets.protocol import State as ProtocolState
 
@@ -29,23 +28,21 @@ try:
 except ImportError:  # a platform without the library's C extension
     from websockets.utils import apply_mask
 
+from wsgi_bridge.protocols.frames import (
+    ABNORMAL_CLOSURE,
+    FINAL_BINARY,
+    FINAL_TEXT,
+    INTERNAL_ERROR,
+    INVALID_DATA,
+    NORMAL_CLOSURE,
+    cut_reason,
+    encode_frame,
+    find_frame_end,
+    is_close_code,
+    read_length,
+)
 from wsgi_bridge.protocols.handshake import Handshake, encode_accept
 from wsgi_bridge.protocols.http import HttpExchange, ResponseError, error_response
-
-NORMAL_CLOSURE = 1000
-NO_STATUS = 1005
-ABNORMAL_CLOSURE = 1006
-INVALID_DATA = 1007
-INTERNAL_ERROR = 1011
-SERVICE_RESTART = 1012
-TRY_AGAIN_LATER = 1013
-
-# RFC 6455 section 5.5: a control frame's payload is at most 125 bytes, two of which are the code.
-_MAX_REASON = 123
-# First bytes of a final data frame without reserved bits.
-_FINAL_TEXT, _FINAL_BINARY = 0x81, 0x82
-_HEAD_16 = struct.Struct("!BBH").pack
-_HEAD_64 = struct.Struct("!BBQ").pack
 
 
 class _Silence:
@@ -283,15 +280,15 @@ class WebSocketConnection:
             return position
         while position + 6 <= size:
             opcode, length = data[position], data[position + 1] - 0x80
-            if (opcode != _FINAL_TEXT and opcode != _FINAL_BINARY) or length < 0:
+            if (opcode != FINAL_TEXT and opcode != FINAL_BINARY) or length < 0:
                 return position
             start = position + 6
             if length > 125:
-                start, length = _read_length(data, position, length)
+                start, length = read_length(data, position, length)
             end = start + length
             if end > size or length > self.max_size:
                 return position
-            self._is_text = opcode == _FINAL_TEXT
+            self._is_text = opcode == FINAL_TEXT
             self._take_message(apply_mask(data[start:end], data[start - 4 : start]))
             if self.state is not OPEN:
                 return size
@@ -401,95 +398,3 @@ _FRAME_RULES: dict[Opcode, Callable[[WebSocketConnection, Frame], None]] = {
     BINARY: WebSocketConnection._take_data,
     CONT: WebSocketConnection._take_data,
 }
-
-
-def encode_frame(opcode: int, payload: bytes) -> bytes:
-    """Return a whole, final, uncompressed frame as a server sends it (RFC 6455 section 5.2)."""
-    length = len(payload)
-    if length < 126:
-        return bytes((0x80 | opcode, length)) + payload
-    if length < 65536:
-        return _HEAD_16(0x80 | opcode, 126, length) + payload
-    return _HEAD_64(0x80 | opcode, 127, length) + payload
-
-
-def _read_length(data: bytes, position: int, length: int) -> tuple[int, int]:
-    """Return where the payload begins and how long it is, for a length of 126 or 127.
-
-    A head that is not whole gives an end that is behind the data.
-    """
-    if length == 126:
-        return position + 8, int.from_bytes(data[position + 2 : position + 4], "big")
-    return position + 14, int.from_bytes(data[position + 2 : position + 10], "big")
-
-
-def find_frame_end(data: bytes, start: int, max_size: int) -> int:
-    """Return the offset behind the frame that begins at ``start``.
-
-    It is behind the data if the frame is partial. Only whole frames are fed to the library, so
-    that the bytes of a partial one can be carried to another process. A frame longer than
-    ``max_size`` counts as whole: the library refuses it by its
-    head (1009).
-    """
-    size = len(data)
-    if start + 2 > size:
-        return size + 1
-    length, masked = data[start + 1] & 0x7F, data[start + 1] & 0x80
-    head = 2
-    if length == 126:
-        head, length = 4, int.from_bytes(data[start + 2 : start + 4], "big")
-    elif length == 127:
-        head, length = 10, int.from_bytes(data[start + 2 : start + 10], "big")
-    if start + head > size:
-        return size + 1
-    if length > max_size or not masked:
-        return size
-    return start + head + 4 + length
-
-
-def is_close_code(code: object) -> bool:
-    """Whether an endpoint may send this close code (RFC 6455 section 7.4)."""
-    return type(code) is int and (code in EXTERNAL_CLOSE_CODES or 3000 <= code < 5000)
-
-
-def cut_reason(reason: str) -> str:
-    """Return the reason cut to what a close frame holds, at a character's edge."""
-    raw = reason.encode("utf-8", "replace")
-    return raw.decode() if len(raw) <= _MAX_REASON else raw[:_MAX_REASON].decode("utf-8", "ignore")
-
-
-class Broadcast:
-    """One group message for many sockets: encoded once, compressed once for each window size."""
-
-    __slots__ = ("_frames", "is_plain", "message")
-
-    def __init__(self, message: Mapping[str, Any]) -> None:
-        self.message = message
-        self._frames: dict[int, bytes] = {}
-        text, data = message.get("text"), message.get("bytes")
-        # Anything but one piece of data, an accept beside it included, takes the general way.
-        self.is_plain = (text is None) != (data is None) and not message.get("close")
-
-    def encode(self, deflate_bits: int, threshold: int) -> bytes:
-        """Return the frame for peers with these window bits (0: not compressed).
-
-        Raises ResponseError for text that has no UTF-8.
-        """
-        frame = self._frames.get(deflate_bits)
-        if frame is None:
-            frame = self._frames[deflate_bits] = self._encode(deflate_bits, threshold)
-        return frame
-
-    def _encode(self, deflate_bits: int, threshold: int) -> bytes:
-        text = self.message.get("text")
-        try:
-            payload = self.message["bytes"] if text is None else text.encode()
-        except UnicodeEncodeError as exc:
-            raise ResponseError(f"text is not Unicode: {exc.reason}") from exc
-        extensions = []
-        if deflate_bits and len(payload) >= threshold:
-            extensions = [PerMessageDeflate(True, True, 15, deflate_bits, {"memLevel": 5})]
-        opcode = BINARY if text is None else TEXT
-        if not extensions:
-            return encode_frame(opcode, payload)
-        return Frame(opcode, payload).serialize(mask=False, extensions=extensions)

@@ -20,7 +20,8 @@ from gevent import get_hub
 
 from wsgi_bridge.exceptions import ChannelLayerError
 from wsgi_bridge.layers.base import BaseLayer
-from wsgi_bridge.protocols.websocket import SERVICE_RESTART, Broadcast
+from wsgi_bridge.protocols.broadcast import Broadcast
+from wsgi_bridge.protocols.frames import SERVICE_RESTART
 from wsgi_bridge.server.linger import Lingerer
 from wsgi_bridge.server.outbound import Socket
 from wsgi_bridge.server.wakeup import Wakeup

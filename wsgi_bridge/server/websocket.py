@@ -10,17 +10,20 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from wsgi_bridge.exceptions import ChannelFull, ChannelLayerUnavailable, MessageTooLarge
+from wsgi_bridge.protocols.broadcast import Broadcast
+from wsgi_bridge.protocols.frames import (
+    ABNORMAL_CLOSURE,
+    INTERNAL_ERROR,
+    MESSAGE_TOO_BIG,
+    TRY_AGAIN_LATER,
+)
 from wsgi_bridge.protocols.handshake import Handshake
 from wsgi_bridge.protocols.http import ResponseError, error_response
 from wsgi_bridge.protocols.websocket import (
-    ABNORMAL_CLOSURE,
     CLOSED,
     CLOSING,
     CONNECTING,
-    INTERNAL_ERROR,
     OPEN,
-    TRY_AGAIN_LATER,
-    Broadcast,
     WebSocketConnection,
 )
 from wsgi_bridge.server.outbound import Outbound, Socket
@@ -48,8 +51,9 @@ class WebSocketOwner:
     """
 
     __slots__ = ("__weakref__", "_held", "_is_closing", "_is_disconnected", "_is_reading",
-                 "deadline", "machine", "out", "path", "reply_channel",
-                 "request", "sock", "sockets", "started", "watcher")  # fmt: skip
+                 "_is_unanswered", "_was_open", "deadline", "machine", "out", "path",
+                 "reply_channel", "request", "sock", "sockets", "started",
+                 "watcher")  # fmt: skip
 
     def __init__(
         self,
@@ -78,6 +82,8 @@ class WebSocketOwner:
         self._is_reading = True
         self._is_disconnected = False
         self._is_closing = False
+        self._is_unanswered = False  # whether a consumer's answer to the handshake is awaited
+        self._was_open = False  # whether it came when the client had gone, and was to accept
         self._held: list[Broadcast] | None = None
         watcher.start(self._on_readable)
 
@@ -86,6 +92,8 @@ class WebSocketOwner:
     def deliver(self, message: dict[str, Any]) -> None:
         """Take one message from the reply channel."""
         machine = self.machine
+        if self._is_unanswered and self._take_handshake_answer(message):
+            return
         ack = message.get("ack")
         try:
             machine.answer(message, self.sockets.server.preamble)
@@ -109,7 +117,9 @@ class WebSocketOwner:
         if machine.state is CONNECTING:
             self._hold(broadcast)
             return
-        if machine.state is not OPEN or not broadcast.is_plain:
+        if machine.state is not OPEN:
+            return
+        if not broadcast.is_plain:
             self.deliver(dict(broadcast.message))
             return
         settings = self.sockets.server.settings
@@ -124,6 +134,22 @@ class WebSocketOwner:
         self.sockets.server.counters.websocket_sent_count += 1
         if not self.out.write(frame):
             self._on_lost()
+
+    def _take_handshake_answer(self, message: dict[str, Any]) -> bool:
+        """Note that a consumer answered the handshake; whether nobody is left to be told.
+
+        Who accepted a client that has gone meanwhile must hear that it has gone.
+        """
+        has_data = message.get("text") is not None or message.get("bytes") is not None
+        is_accepted = bool(message.get("accept")) or has_data
+        if not is_accepted and message.get("accept") is None and not message.get("close"):
+            return False
+        self._is_unanswered = False
+        if self.machine.state is CONNECTING:
+            return False
+        self._was_open = is_accepted
+        self._depart()
+        return True
 
     def _hold(self, broadcast: Broadcast) -> None:
         """Keep a group message until the handshake is answered: it must not be the answer."""
@@ -165,8 +191,7 @@ class WebSocketOwner:
         logger.warning(
             "closing %s: the client does not read, %d bytes wait", self.path, self.out.size
         )
-        # Nothing is added behind the close frame, so what waits is bounded; `close_timeout` ends
-        # it.
+        # Nothing is added behind the close frame: what waits is bounded, by `close_timeout` too.
         self.machine.close(TRY_AGAIN_LATER, "client too slow")
         self._process()
         return False
@@ -241,7 +266,8 @@ class WebSocketOwner:
         server.counters.websockets += 1
         server.counters.websocket_connects_count += 1
         self._set_deadline(server.settings.handshake_timeout)
-        if not self._send("websocket.connect", message):
+        self._is_unanswered = self._send("websocket.connect", message)
+        if not self._is_unanswered:
             server.counters.refused_full_count += 1
             self.answer_status(503, [(b"Retry-After", b"1")])
 
@@ -257,6 +283,9 @@ class WebSocketOwner:
             self.answer_status(504)
         elif not self._is_disconnected and self.machine.state is not OPEN:
             self._lose()  # the peer did not answer our close frame, or does not read it
+        elif self._is_unanswered:
+            self._is_unanswered = False  # nor will it be answered now
+            self._depart()
         else:
             self._give_up_event()
 
@@ -280,13 +309,12 @@ class WebSocketOwner:
             try:
                 server.layer.hand_over("websocket.receive", message)
             except (ChannelFull, ChannelLayerUnavailable):
-                # Never a dropped frame (section 5): the socket is not read, and this is tried
-                # again.
+                # Never a dropped frame (section 5): the socket is not read until this succeeds.
                 machine.unsend(content)
                 server.retry(self._process)
                 return
             except MessageTooLarge:
-                machine.close(1009)
+                machine.close(MESSAGE_TOO_BIG)
                 self._process()
                 return
             server.counters.websocket_messages_count += 1
@@ -349,13 +377,17 @@ class WebSocketOwner:
     def _depart(self) -> None:
         """Say that the socket has gone, once every earlier event is done with."""
         server = self.sockets.server
-        if self.reply_channel not in server.connections:
+        if self.reply_channel not in server.connections or self._is_unanswered:
             return
         machine = self.machine
-        if machine.status == 101:
-            message = {"reply_channel": self.reply_channel, "path": self.path, "order":
-            machine.order + 1,
-                       "code": machine.close_code, "reason": machine.close_reason}  # fmt: skip
+        if machine.status == 101 or self._was_open:
+            message = {
+                "reply_channel": self.reply_channel,
+                "path": self.path,
+                "order": machine.order + 1,
+                "code": machine.close_code,
+                "reason": machine.close_reason,
+            }
             if not self._send("websocket.disconnect", message):
                 server.retry(self._depart)
                 return

@@ -17,8 +17,9 @@ from tests.wsgi_bridge.protocols.frames import (
     opened,
     sent,
 )
+from wsgi_bridge.protocols.frames import cut_reason, is_close_code
 from wsgi_bridge.protocols.http import ResponseError
-from wsgi_bridge.protocols.websocket import State, cut_reason, is_close_code
+from wsgi_bridge.protocols.websocket import State
 
 # (the answer, the status of the handshake's answer, the frames after it, the state)
 OPEN, CLOSING, CLOSED, CONNECTING = State.OPEN, State.CLOSING, State.CLOSED, State.CONNECTING

@@ -23,7 +23,8 @@ from tests.wsgi_bridge.protocols.frames import (
     sent,
     server_frames,
 )
-from wsgi_bridge.protocols.websocket import State, find_frame_end
+from wsgi_bridge.protocols.frames import find_frame_end
+from wsgi_bridge.protocols.websocket import State
 
 LONG = "ä" * 500
 COMPRESSIBLE = b"x" * (MAX_SIZE - 1)

@@ -14,7 +14,7 @@ from tests.wsgi_bridge.protocols.frames import (
     opened,
     server_frames,
 )
-from wsgi_bridge.protocols.websocket import Broadcast
+from wsgi_bridge.protocols.broadcast import Broadcast
 
 # Group messages
 
