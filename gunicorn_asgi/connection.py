@@ -16,19 +16,19 @@ from typing import TYPE_CHECKING, Any
 
 from gunicorn_asgi.request import Request, RequestError, RequestReader
 from wsgi_bridge.exceptions import ChannelFull, ChannelLayerError, ChannelLayerUnavailable
-from wsgi_bridge.messages import MESSAGE_COST, RESPONSE_WINDOW
 from wsgi_bridge.protocols.broadcast import Broadcast
 from wsgi_bridge.protocols.handshake import HandshakeError
 from wsgi_bridge.protocols.http import (
     DONE,
     STREAMING,
     WAITING,
-    BodyFlow,
     HttpExchange,
     ResponseError,
     error_response,
 )
 from wsgi_bridge.server.outbound import Outbound, Socket
+from wsgi_bridge.server.request_body import RequestBody
+from wsgi_bridge.server.response_flow import ResponseFlow
 from wsgi_bridge.server.server import NEVER
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ logger = logging.getLogger(__name__)
 
 READ_SIZE = 65536
 READ = 1  # libev's EV_READ
-BODY_CHANNEL = "http.request.body?"
+# Seconds between two reads of a body that is awaited whole; nginx's client_body_timeout.
+BODY_TIMEOUT = 60.0
 # Seconds that an answer is awaited for a client that sends no more: most have gone. nginx's
 # `proxy_ignore_client_abort off` waits for none.
 GONE_TIMEOUT = 10.0
@@ -49,9 +50,8 @@ OVERRUN_FACTOR = 4
 class HttpConnection:
     """The owner of one client's socket, until it closes or becomes a WebSocket."""
 
-    __slots__ = ("__weakref__", "_body_channel", "_exchange", "_flow", "_flow_channel",
-                 "_flow_cost", "_flow_sent", "_is_eof", "_is_head_begun",
-                 "_is_reading", "_pending_body", "_queue", "_reader", "_refusal",
+    __slots__ = ("__weakref__", "_body", "_exchange", "_flow", "_is_eof", "_is_head_begun",
+                 "_is_reading", "_queue", "_reader", "_refusal",
                  "_reply_channel", "_request", "_response_headers", "_watcher",
                  "client", "deadline", "http", "out", "scheme", "server",
                  "sock")  # fmt: skip
@@ -72,21 +72,15 @@ class HttpConnection:
         self._refusal: RequestError | None = None  # to be answered when all before it is
         self._is_eof = False  # nothing more is read from the client
         self._is_reading = True
-        self._reset_flow()
+        self._body: RequestBody | None = None  # of a request that does not come as a whole
+        self._flow: ResponseFlow | None = None  # of a response that does not
+        self._response_headers: Any = ()
         self._watcher = http.loop.io(sock.fileno(), READ)
         self._watcher.start(self._on_readable)
         self._is_head_begun = False
         self.deadline = http.clock() + http.head_timeout
         http.server.timed.add(self)
         http.connections.add(self)
-
-    def _reset_flow(self) -> None:
-        self._flow: BodyFlow | None = None  # of the request's body
-        self._body_channel = ""
-        self._pending_body: list[bytes] | None = None
-        self._flow_channel = ""  # of the response's content
-        self._flow_sent = self._flow_cost = 0
-        self._response_headers: Any = ()
 
     # Reading
 
@@ -107,12 +101,15 @@ class HttpConnection:
             return
         if self._exchange is None:
             self._await_head()
-        elif self._queue or (self._flow is not None and not self._flow.is_open):
+        elif self._queue or (self._body is not None and not self._body.is_open):
             self._stop_reading()
 
     def _await_head(self) -> None:
         """Time a request's head from its first byte on: absolutely, not from read to read."""
-        if not self._is_head_begun and not self._reader.is_idle:
+        if self._reader.is_in_body:  # a short one, which comes with its request
+            self._is_head_begun = True
+            self.deadline = self.http.clock() + BODY_TIMEOUT
+        elif not self._is_head_begun and not self._reader.is_idle:
             self._is_head_begun = True
             self.deadline = self.http.clock() + self.http.head_timeout
 
@@ -132,7 +129,7 @@ class HttpConnection:
         self._refusal = error
         if self._exchange is None:
             self._end()
-        elif self._flow is not None:  # what cannot be read is the body of the request at hand
+        elif self._body is not None and not self._body.is_complete:  # it is this body that is bad
             self._abandon_body()
             self._answer(error.status, reason=str(error))
 
@@ -164,16 +161,21 @@ class HttpConnection:
             request.parts = request.parts or []
             request.parts.append(data)
             return
-        if self._flow is not None:
-            self._flow.taken += len(data)
-            self._send_body(data, has_more=True)
+        if self._body is not None and not self._body.is_complete:
+            self._body.send(data)
+            self._await_answer()
 
     def take_end(self, request: Request) -> None:
         """The body is complete."""
-        if request is self._request and self._flow is not None:
-            self._send_body(b"", has_more=False)
-            self._flow = None
+        if request is self._request and self._body is not None and not self._body.is_complete:
+            self._body.finish()
+            self._await_answer()
             self._start_reading()
+
+    def _await_answer(self) -> None:
+        """Give the consumer its time from the latest byte of the body on."""
+        if self._exchange is not None and self._exchange.state is WAITING:
+            self.deadline = self.http.clock() + self.http.http_timeout
 
     def _begin(self, request: Request) -> None:
         http = self.http
@@ -194,9 +196,9 @@ class HttpConnection:
             self._reply_channel, scheme, http.root_path, self.client, self.server
         )
         if not request.is_complete:
-            self._flow = BodyFlow(request.expects_continue)
-            self._body_channel = message["body_channel"] = http.layer.new_channel(BODY_CHANNEL)
-            if not self._flow.is_open:
+            self._body = RequestBody(http.server, request.expects_continue)
+            message["body_channel"] = self._body.channel
+            if not self._body.is_open:
                 self._stop_reading()
         try:
             http.layer.hand_over("http.request", message)
@@ -230,56 +232,6 @@ class HttpConnection:
             return self.scheme
         return "https" if request.forwarded else "http"
 
-    # The request's body
-
-    def _send_body(self, data: bytes, has_more: bool) -> None:
-        """Send a chunk on; what finds the channel full waits here: a window and a read at most."""
-        if self._pending_body is not None:
-            self._pending_body.append(data)
-            data = b"".join(self._pending_body)
-        chunk = {"content": data, "more_content": has_more}
-        try:
-            self.http.layer.hand_over(self._body_channel, chunk)
-            self._pending_body = None
-        except (ChannelFull, ChannelLayerUnavailable):
-            if self._pending_body is None:
-                self._pending_body = [data]
-            channel = self._body_channel
-            self.http.server.retry(lambda: self._send_body_again(channel))
-
-    def _send_body_again(self, channel: str) -> None:
-        request = self._request
-        if self._pending_body is None or channel != self._body_channel or request is None:
-            return
-        self._send_body(b"", has_more=not request.is_complete)
-
-    def _abandon_body(self) -> None:
-        """Tell the reader of the body that its rest does not come."""
-        if self._flow is not None:
-            self._flow = self._pending_body = None
-            self._close_body(self._body_channel)
-
-    def _close_body(self, channel: str) -> None:
-        # It must come through: its reader would wait for long. A full channel empties, or expires.
-        try:
-            self.http.layer.hand_over(
-                channel, {"content": b"", "more_content": False, "closed": True}
-            )
-        except ChannelFull:
-            self.http.server.retry(lambda: self._close_body(channel))
-        except ChannelLayerError as exc:
-            logger.info("%s was not told: %r", channel, exc)
-
-    def _open_body_window(self, window: int) -> None:
-        flow = self._flow
-        if flow is None:
-            return
-        interim = flow.open(window)
-        if interim and self._exchange is not None and self._exchange.state is WAITING:
-            self.out.write(interim)
-        if flow.is_open and not self._queue:
-            self._start_reading()
-
     # Replies
 
     def deliver(self, message: dict[str, Any]) -> None:
@@ -288,7 +240,7 @@ class HttpConnection:
         if exchange is None:
             return
         if "body_window" in message:
-            self._open_body_window(message["body_window"])
+            self._open_body_window(exchange, message["body_window"])
             return
         if exchange.state is WAITING:
             self._prepare_response(exchange, message)
@@ -306,6 +258,16 @@ class HttpConnection:
         else:
             self._finish(exchange)
 
+    def _open_body_window(self, exchange: HttpExchange, window: int) -> None:
+        body = self._body
+        if body is None:
+            return
+        interim = body.open_window(window)
+        if interim and exchange.state is WAITING:
+            self.out.write(interim)
+        if body.is_open and not self._queue:
+            self._start_reading()
+
     def deliver_broadcast(self, broadcast: Broadcast) -> None:
         """Take a group message: a long poll may wait for one."""
         self.deliver(dict(broadcast.message))
@@ -321,28 +283,18 @@ class HttpConnection:
             exchange.keep_alive = False
         self._response_headers = message.get("headers", ())
         if "flow_channel" in message:
-            self._flow_channel = message["flow_channel"]
+            self._flow = ResponseFlow(self.http.server, message["flow_channel"])
             if self._is_eof and self._refusal is None:
-                self._post(self._flow_channel, {"closed": True})
+                self._flow.close()
 
     def _account_flow(self, message: dict[str, Any]) -> None:
         """Note what a streaming consumer sent; tell it what has gone out."""
-        self._flow_sent += len(message.get("content", b""))
-        self._flow_cost += len(message.get("content", b"")) + MESSAGE_COST
-        if self._flow_channel:
-            self._report_flow()
+        if self._flow is not None:
+            self._flow.take(len(message.get("content", b"")), self.out.size)
         elif self.out.size > OVERRUN_FACTOR * self.http.settings.write_buffer:
             logger.warning("closing %s: the client does not read", self._describe())
             self.http.server.counters.slow_client_lost_count += 1
             self._on_lost()
-
-    def _report_flow(self) -> None:
-        half = RESPONSE_WINDOW // 2
-        if self._flow_cost < half or self.out.size >= half:
-            return
-        if self._post(self._flow_channel, {"sent": max(0, self._flow_sent - self.out.size)}):
-            # What still waits is reported when it has gone, however little it is.
-            self._flow_cost = half if self.out.size else 0
 
     def _finish(self, exchange: HttpExchange) -> None:
         """The response is complete, or broken off: go on to the next request, or close."""
@@ -353,7 +305,7 @@ class HttpConnection:
         self._reply_channel = ""
         if http.access_log is not None and request is not None:
             self._log(request, exchange)
-        if self._flow_channel or self._body_channel:
+        if self._flow is not None or self._body is not None:
             self._clear_channels(exchange)
         if not exchange.keep_alive:
             self._close_gracefully()
@@ -371,17 +323,15 @@ class HttpConnection:
             self._end()
             return
         self._begin(request)
-        if not queue and (self._flow is None or self._flow.is_open):
+        if not queue and (self._body is None or self._body.is_open):
             self._start_reading()
 
     def _clear_channels(self, exchange: HttpExchange) -> None:
-        """Leave nothing in the layer that nobody will take: it would lie there until it expires."""
-        if self._flow_channel and exchange.state is DONE:
-            self.http.layer.receive_many([self._flow_channel], 1024)
-        if self._flow is not None:
-            self.http.layer.receive_many([self._body_channel], 1024)
-            self._abandon_body()
-        self._reset_flow()
+        if self._flow is not None and exchange.state is DONE:
+            self._flow.clear()
+        if self._body is not None:
+            self._body.clear()
+        self._flow = self._body = None
 
     def _log(self, request: Request, exchange: HttpExchange) -> None:
         assert self.http.access_log is not None
@@ -441,7 +391,11 @@ class HttpConnection:
 
     def stop(self, code: int) -> None:  # noqa: ARG002 - a close code is for WebSockets
         """The server stops: close when idle, else after the response that is due."""
-        if self._exchange is None:
+        if self._exchange is not None:
+            return
+        if self._reader.is_idle and not self.out.size:
+            self._close()  # at once: a kept-alive client expects that at any time
+        else:
             self._close_gracefully()
 
     def _on_eof(self) -> None:
@@ -459,26 +413,25 @@ class HttpConnection:
         else:
             self._close()
 
+    def _abandon_body(self) -> None:
+        if self._body is not None:
+            self._body.abandon()
+
     def _tell_gone(self) -> None:
         self._abandon_body()
-        if self._flow_channel:
-            self._post(self._flow_channel, {"closed": True})
+        if self._flow is not None:
+            self._flow.close()
         request = self._request
         if request is not None:
             message = {"reply_channel": self._reply_channel, "path": request.path}
-            self._post("http.disconnect", message)
-
-    def _post(self, channel: str, message: dict[str, Any]) -> bool:
-        try:
-            self.http.layer.hand_over(channel, message)
-        except ChannelLayerError as exc:
-            logger.info("%s was not told: %r", channel, exc)
-            return False
-        return True
+            try:
+                self.http.layer.hand_over("http.disconnect", message)
+            except ChannelLayerError as exc:
+                logger.info("nobody heard that %s was left: %r", self._describe(), exc)
 
     def _on_progress(self) -> None:
-        if self._flow_channel:
-            self._report_flow()
+        if self._flow is not None:
+            self._flow.report(self.out.size)
         if self._exchange is not None or self.out.size:
             return
         if self._is_eof:

@@ -126,8 +126,7 @@ class RequestReader:
     """
 
     __slots__ = ("_declined", "_field_room", "_had_content", "_headers", "_is_head_done",
-                 "_is_taken",
-                 "_parser", "_pending", "_policy", "_receiver", "_request",
+                 "_is_taken", "_parser", "_pending", "_policy", "_receiver", "_request",
                  "_special", "_specials", "_target", "rest")  # fmt: skip
 
     def __init__(self, receiver: Receiver, policy: RequestPolicy) -> None:
@@ -149,6 +148,11 @@ class RequestReader:
         if self._is_head_done:
             return self._request is None
         return not self._target and not self._pending
+
+    @property
+    def is_in_body(self) -> bool:
+        """Whether a head is complete, and its body is not."""
+        return self._is_head_done and self._request is not None
 
     def feed(self, data: bytes) -> None:
         """Read bytes. Requests go to the receiver while this runs."""

@@ -158,6 +158,29 @@ def test_an_answer_has_its_time():
         assert rig.take("flow?a")[1] == {"closed": True}
 
 
+def test_an_upload_takes_as_long_as_it_takes_and_the_answer_has_its_time_after_it():
+    with HttpRig(http_timeout=30) as rig:
+        client = rig.accept(post(BIG))
+        request = rig.request()
+        for piece in (b"as", b"slow", b"as", b"can be"):
+            rig.advance(20)
+            client.send(piece)
+            chunk = rig.take(request["body_channel"])[1]
+            assert chunk["content"] == piece
+        rig.advance(31)
+        assert client.read_to_end().startswith(b"HTTP/1.1 504 ")
+
+
+def test_a_short_body_is_awaited_as_long_as_it_grows():
+    with HttpRig() as rig:
+        client = rig.accept(post(6))
+        for piece in (b"sl", b"ow", b"ly"):
+            settle()
+            rig.advance(40)
+            client.send(piece)
+        assert rig.request()["body"] == b"slowly"
+
+
 def test_a_consumer_that_still_reads_the_body_is_told_of_the_504():
     with HttpRig(http_timeout=30) as rig:
         rig.accept(post(BIG) + b"half")

@@ -56,13 +56,37 @@ def test_the_layer_is_full_503():
         assert rig.counters.refused_full_count == 1
 
 
-def test_a_client_that_leaves_before_the_answer_leaves_nothing(rig):
+@pytest.mark.parametrize("answer", [{"accept": True}, {"text": "hello"}])
+def test_who_accepts_a_client_that_has_left_hears_that_it_has(rig, answer):
     owner, client = rig.connect()
     rig.take()
     client.close()
-    wait_for(rig.is_empty)
-    rig.reply(owner, {"accept": True})
     settle()
+    rig.reply(owner, answer)
+    channel, message = rig.take()
+    assert (channel, message["code"]) == ("websocket.disconnect", 1006)
+    wait_for(rig.is_empty)
+
+
+@pytest.mark.parametrize("answer", [{"accept": False}, {"close": True}])
+def test_who_refuses_a_client_that_has_left_hears_no_more(rig, answer):
+    owner, client = rig.connect()
+    rig.take()
+    client.close()
+    settle()
+    rig.reply(owner, answer)
+    wait_for(rig.is_empty)
+    assert rig.poll() is None
+
+
+def test_a_client_that_leaves_is_forgotten_when_nobody_answers(rig):
+    _, client = rig.connect()
+    rig.take()
+    client.close()
+    settle()
+    assert not rig.is_empty()
+    rig.advance(rig.layer.expiry + 1)
+    wait_for(rig.is_empty)
     assert rig.poll() is None
 
 
