@@ -32,6 +32,20 @@ DRAIN_STEP = 0.02
 # it, less a second for what is left to do.
 DRAIN_PART = 0.9
 DRAIN_RESERVE = 1.0
+# Settings of gunicorn's that change how its own parser reads, or that hook into its own workers.
+IGNORED_SETTINGS = (
+    "pre_request",
+    "post_request",
+    "header_map",
+    "forwarder_headers",
+    "permit_obsolete_folding",
+    "strip_header_spaces",
+    "permit_unconventional_http_method",
+    "permit_unconventional_http_version",
+    "casefold_http_method",
+    "http_protocols",
+    "http2_cleartext",
+)
 # Messages that wait for consumers of one process, at least; see `_open_layer`.
 MIN_CAPACITY = 1000
 
@@ -47,7 +61,10 @@ class Worker(BaseWorker):
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
-        """Refuse what this worker cannot do; called by gunicorn in its master, once."""
+        """Refuse what this worker cannot do; called by gunicorn in its master, once.
+
+        What it only does not do yet, and a site can live without, is a warning.
+        """
         refused = {
             "TLS (certfile, keyfile)": cfg.is_ssl,
             "protocol = uwsgi": getattr(cfg, "protocol", "http") != "http",
@@ -59,6 +76,10 @@ class Worker(BaseWorker):
                     f"gunicorn_asgi.Worker does not do {name} yet: put nginx in front of it, or "
                     "leave the setting out"
                 )
+        for name in IGNORED_SETTINGS:
+            setting = cfg.settings.get(name)  # None: of a later gunicorn
+            if setting is not None and setting.get() != type(setting)().get():
+                log.warning("gunicorn_asgi.Worker does not honour %s yet: it is ignored", name)
         if cfg.threads > 1:
             log.warning("gunicorn_asgi.Worker runs the app in greenlets: threads=%s is ignored",
                         cfg.threads)  # fmt: skip
