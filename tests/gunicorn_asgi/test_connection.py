@@ -181,6 +181,15 @@ def test_a_short_body_is_awaited_as_long_as_it_grows():
         assert rig.request()["body"] == b"slowly"
 
 
+def test_a_short_body_that_grows_no_more_is_a_408():
+    with HttpRig() as rig:
+        client = rig.accept(post(6) + b"slo")
+        settle()
+        rig.advance(59)
+        rig.advance(2)
+        assert client.read_to_end().startswith(b"HTTP/1.1 408 ")
+
+
 def test_a_consumer_that_still_reads_the_body_is_told_of_the_504():
     with HttpRig(http_timeout=30) as rig:
         rig.accept(post(BIG) + b"half")
