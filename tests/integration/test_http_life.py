@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.integration.servers import Server, run_server
@@ -87,12 +88,19 @@ def test_quit_waits_for_nobody(gate: Path, number: int) -> None:
         assert wire.read_rest().startswith((b"", b"HTTP/1.1 500"))
 
 
+def is_listening(pid: int) -> bool:
+    sockets = psutil.Process(pid).net_connections(kind="tcp")
+    return any(sock.status == psutil.CONN_LISTEN for sock in sockets)
+
+
 def test_hup_replaces_the_worker_and_loses_no_request(server: Server, gate: Path) -> None:
     first = server.worker_pid()
     with open_wire(server) as wire:
         begin_waiting(server, wire)
         server.kill(signal.SIGHUP)
         server.wait_for(lambda: server.worker_pids()[-1:] != [first], "a new worker")
+        # gunicorn starts the new one before it stops the old one, and both accept until then.
+        server.wait_for(lambda: not is_listening(first), "the old worker to accept no more")
         # The old one goes on with what it has; the new one takes what comes.
         with open_wire(server) as other:
             begin_waiting(server, other)
