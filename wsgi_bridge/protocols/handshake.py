@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -20,6 +19,7 @@ from websockets.headers import build_extension, parse_extension
 from websockets.utils import accept_key
 
 from wsgi_bridge.exceptions import BridgeError
+from wsgi_bridge.protocols.fields import has_bad_byte, is_token
 from wsgi_bridge.protocols.http import ResponseError
 
 # No context takeover in either direction: a broadcast is compressed once for all sockets, and an
@@ -31,8 +31,6 @@ _DEFLATE = ServerPerMessageDeflateFactory(
     compress_settings={"memLevel": 5},
 )
 
-_is_token = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
-_has_bad_byte = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 # Fields of the 101 that are not the consumer's to write.
 _RESERVED = frozenset(
@@ -121,7 +119,7 @@ def encode_accept(
             )
         parts += (b"Sec-WebSocket-Protocol: ", subprotocol.encode("ascii"), b"\r\n")
     for name, value in headers:
-        if not _is_token(name) or _has_bad_byte(value):
+        if not is_token(name) or has_bad_byte(value):
             raise ResponseError(f"header field {name!r} has a byte that is not allowed")
         if name.lower() not in _RESERVED and not name.lower().startswith(b"sec-websocket-"):
             parts += (name, b": ", value, b"\r\n")
@@ -174,7 +172,7 @@ def _is_key(key: bytes) -> bool:
 def _subprotocols(fields: dict[bytes, list[bytes]]) -> tuple[str, ...]:
     joined = b",".join(fields.get(b"sec-websocket-protocol", []))
     names = [item.strip() for item in joined.split(b",") if item.strip()]
-    if not all(_is_token(name) for name in names):
+    if not all(is_token(name) for name in names):
         raise HandshakeError("Sec-WebSocket-Protocol is not a list of tokens")
     return tuple(name.decode() for name in names)
 

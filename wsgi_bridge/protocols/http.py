@@ -17,17 +17,15 @@ from __future__ import annotations
 
 import enum
 import http
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from wsgi_bridge.exceptions import BridgeError
 from wsgi_bridge.messages import BODY_WINDOW
+from wsgi_bridge.protocols.fields import has_bad_byte, is_token
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
-_has_bad_byte = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
-_is_token = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 # Field names remembered with their kind. Consumers may make names up, so there is a bound.
 KINDS_LIMIT = 1024
 
@@ -189,7 +187,7 @@ class HttpExchange:
                     continue
                 given = given or set()
                 given.add(name.lower())
-            if _has_bad_byte(value):
+            if has_bad_byte(value):
                 raise ResponseError(f"header field {name!r} has a byte that is not allowed")
             parts += (name, b": ", value, b"\r\n")
         return length, given
@@ -296,7 +294,7 @@ def _without(preamble: bytes, given: set[bytes]) -> bytes:
 
 def _add_kind(name: bytes) -> _Kind:
     """Return the kind of a field name, and remember it. Raises ResponseError."""
-    if not _is_token(name):
+    if not is_token(name):
         raise ResponseError(f"header field name {name!r} is no token")
     kind = _KINDS.get(name.lower(), _PLAIN)
     if len(_kinds) < KINDS_LIMIT:
