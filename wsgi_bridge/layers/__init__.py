@@ -1,6 +1,7 @@
 """Channel layers, opened by URL.
 
     memory://            a new layer of this process; memory://NAME the one of that name
+    ipc://NAME           the processes of this user on this machine; ipc:///path in that directory
     ?capacity=1000       options in the query string, for all of them
 
 A layer's module is imported when its scheme is first used, so that none of them costs anything, or
@@ -29,6 +30,7 @@ __all__ = ["BaseLayer", "open_layer"]
 
 #: Scheme of a URL → "module:class" of the layer.
 _LAYERS = {
+    "ipc": "wsgi_bridge.layers.ipc:IpcLayer",
     "memory": "wsgi_bridge.layers.memory:MemoryLayer",
 }
 

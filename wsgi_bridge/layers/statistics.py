@@ -6,6 +6,7 @@ itself, and is protected by its owner's lock.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TypedDict
 
 __all__ = ["RATE_WINDOW", "Meter", "Statistics"]
@@ -39,19 +40,21 @@ class Meter:
         if now >= meter.next_mark:
             meter.mark(now)
         meter.total += 1
+
+    A layer that keeps its counts elsewhere stores `total` and `marks`, and makes a Meter of them.
     """
 
-    __slots__ = ("_marks", "next_mark", "total")
+    __slots__ = ("marks", "next_mark", "total")
 
-    def __init__(self) -> None:
-        self.total = 0
-        self.next_mark = float("-inf")
-        self._marks: list[tuple[float, int]] = []  # (time, total just before it), oldest first
+    def __init__(self, total: int = 0, marks: Iterable[tuple[float, int]] = ()) -> None:
+        self.total = total
+        self.marks = list(marks)  # (time, total just before it), oldest first
+        self.next_mark = self.marks[-1][0] + MARK_INTERVAL if self.marks else float("-inf")
 
     def mark(self, now: float) -> None:
         """Remember the total at `now`, and forget the marks that left the window."""
-        self._marks = [mark for mark in self._marks if mark[0] > now - RATE_WINDOW]
-        self._marks.append((now, self.total))
+        self.marks = [mark for mark in self.marks if mark[0] > now - RATE_WINDOW]
+        self.marks.append((now, self.total))
         self.next_mark = now + MARK_INTERVAL
 
     def add(self, now: float) -> None:
@@ -62,7 +65,7 @@ class Meter:
 
     def rate(self, now: float) -> float:
         """Return the events a second in the RATE_WINDOW seconds before `now`."""
-        for time, total in self._marks:
+        for time, total in self.marks:
             if time > now - RATE_WINDOW:
                 return (self.total - total) / RATE_WINDOW
         return 0.0

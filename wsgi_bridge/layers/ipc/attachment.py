@@ -1,0 +1,319 @@
+"""What this process shares of one directory, however many layers are open on it.
+
+LMDB allows one environment for each file in a process, and a process needs one socket and one
+place only. So the layers of a process that name the same directory share an Attachment, and the
+last of them closes it. A forked child has none of its parent's: it attaches itself when a layer is
+next used there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+from wsgi_bridge.exceptions import ChannelLayerUnavailable
+from wsgi_bridge.layers.ipc import figures
+from wsgi_bridge.layers.ipc.directory import Directory
+from wsgi_bridge.layers.ipc.doorbell import SWEEP_INTERVAL, Doorbell
+from wsgi_bridge.layers.ipc.membership import CHANGES_TO_TAKE, Memberships
+from wsgi_bridge.layers.ipc.places import Places
+from wsgi_bridge.layers.ipc.queues import Queues
+from wsgi_bridge.layers.ipc.records import has_work, listing_key, place_key, record_key
+from wsgi_bridge.layers.ipc.session import Rings, Session
+from wsgi_bridge.layers.ipc.store import Lock, Reentered, Store, StoreFull, Txn, native
+
+__all__ = ["Attachment", "attach"]
+
+_Result = TypeVar("_Result")
+Wake = Callable[[], object]
+
+_attachments: dict[str, Attachment] = {}
+_lock: Lock = native("RLock")()
+
+
+def attach(directory: Directory, clock: Callable[[], float]) -> Attachment:
+    """Return this process's attachment to a directory, for one more user; `close` ends the use.
+
+    Blocks for milliseconds if it is the first. Raises ChannelLayerUnavailable.
+    """
+    key = os.path.realpath(directory.path)
+    with _lock:
+        attachment = _attachments.get(key)
+        if attachment is None:
+            attachment = _attachments[key] = Attachment(key, directory, clock)
+        attachment.users += 1
+        return attachment
+
+
+class Attachment:
+    """The store, the place, the doorbell and the listeners of this process in a directory."""
+
+    def __init__(self, key: str, directory: Directory, clock: Callable[[], float]) -> None:
+        self.users = 0
+        self._key = key
+        self._clock = clock
+        self._directory = directory
+        with directory.prepared():
+            self.store = Store(directory)
+            self._places = Places(directory)
+            self._file = _identity(directory.data)
+        self._place = self._places.take()
+        self.memberships = Memberships()
+        self.queues = Queues(self.memberships, self._place)
+        self._doorbell = Doorbell(directory.path, self._place, self._heard, self._sweep)
+        self._wakes: dict[str, tuple[Wake, ...]] = {}
+        self._listed: dict[str, float] = {}  # reader → when it was last listened on
+        self._swept_to = ""
+        self.is_lost = False
+        self.write(self._enter)
+
+    def _enter(self, txn: Txn) -> None:
+        session = Session(txn, 0.0)
+        self.queues.bury(session, self._place)  # whoever had the place before was killed
+        session.save()
+        txn.put(place_key(self._place), str(os.getpid()).encode())
+
+    # Transactions.
+
+    def write(self, work: Callable[[Txn], _Result]) -> _Result:
+        """Call `work` in a write transaction; once more, after some cleaning, if the map is full.
+
+        Raises StoreFull, ChannelLayerUnavailable, Reentered.
+        """
+        try:
+            return self.store.write(work)
+        except StoreFull:
+            self.memberships.disown()
+            self.store.free_readers()
+            self._sweep_idle(limit=1_000_000)
+        except ChannelLayerUnavailable:
+            self.memberships.disown()
+            raise
+        try:
+            return self.store.write(work)
+        except StoreFull:
+            self.memberships.disown()
+            raise
+
+    # Listening.
+
+    def listen(self, readers: Sequence[str], wake: Wake) -> None:
+        """Have `wake` called at every message for `readers`."""
+        with self.store.lock:
+            self._doorbell.listen()
+            for reader in readers:
+                self._wakes[reader] = (*self._wakes.get(reader, ()), wake)
+            missing = [reader for reader in readers if reader not in self._listed]
+            if missing:
+                self.write(partial(self._list, readers=missing))
+                self._listed.update(dict.fromkeys(missing, 0.0))
+
+    def _list(self, txn: Txn, readers: Sequence[str]) -> None:
+        session = Session(txn, 0.0)
+        for reader in readers:
+            record = session.record(reader)
+            if self._place not in record.listeners:
+                record.listeners = (*record.listeners, self._place)
+            if not record.owner and record.is_owned:
+                self.queues.claim(session, record)
+            record.is_changed = True
+            txn.put(listing_key(self._place, reader), b"")
+        session.save()
+
+    def unlisten(self, readers: Sequence[str], wake: Wake) -> None:
+        """End what `listen` began, in this process; in the store it is the sweep that does.
+
+        Whoever waits in a loop would write twice for each wait otherwise.
+        """
+        with self.store.lock:
+            for reader in readers:
+                wakes = list(self._wakes.get(reader, ()))
+                if wake in wakes:
+                    wakes.remove(wake)
+                if wakes:
+                    self._wakes[reader] = tuple(wakes)
+                else:
+                    self._wakes.pop(reader, None)
+                    if reader in self._listed:
+                        self._listed[reader] = time.monotonic()
+
+    def claim(self, reader: str) -> None:
+        """Own a reader, unless another process does: what waits there goes when this one dies."""
+        with contextlib.suppress(Reentered):
+            self.write(partial(self._claim, reader=reader))
+
+    def _claim(self, txn: Txn, reader: str) -> None:
+        session = Session(txn, 0.0)
+        record = session.record(reader)
+        if not record.owner:
+            self.queues.claim(session, record)
+            session.save()
+
+    # Waking.
+
+    def ring(self, rings: Rings) -> None:
+        """Wake the listeners of a transaction: those of this process by a call, without a datagram.
+
+        Called without a lock. A process that is found dead is buried.
+        """
+        for place, reader in rings:
+            if place == self._place:
+                self.wake(reader)
+            elif not self._doorbell.ring(place, reader):
+                self._bury(place)
+
+    def wake(self, reader: str) -> None:
+        """Call the wakes of a reader in this process."""
+        for wake in self._wakes.get(reader, ()):
+            wake()
+
+    def _heard(self, readers: set[str], all_of_them: bool) -> None:
+        if all_of_them:
+            readers = self.store.read(self._find_work)
+        for reader in readers:
+            self.wake(reader)
+
+    def _find_work(self, txn: Txn) -> set[str]:
+        readers = list(self._wakes)
+        return {name for name in readers if has_work(txn.get(record_key(name)), CHANGES_TO_TAKE)}
+
+    # Sweeping, by the doorbell's thread.
+
+    def _sweep(self) -> None:
+        if _identity(self._directory.data) != self._file:
+            self._lose()
+            return
+        for place in self.store.read(self._find_places):
+            if place != self._place:
+                self._bury(place)
+        self._unlist()
+        self._sweep_idle(limit=figures.SWEEP_SIZE)
+        self.store.free_readers()
+
+    def _find_places(self, txn: Txn) -> list[int]:
+        return [int.from_bytes(key, "big") for key, _ in Session(txn, 0.0).scan(b"p")]
+
+    def _bury(self, place: int) -> None:
+        """Remove what a process has left, if it is dead."""
+        if not self._places.lock(place):
+            return
+        try:
+            self.write(partial(self._bury_in, place=place))
+        finally:
+            self._places.unlock(place)
+
+    def _bury_in(self, txn: Txn, place: int) -> None:
+        session = Session(txn, 0.0)
+        self.queues.bury(session, place)
+        session.save()
+        txn.delete(place_key(place))
+
+    def _unlist(self) -> None:
+        """Take what nobody has listened on for a while out of the store."""
+        with self.store.lock:
+            before = time.monotonic() - SWEEP_INTERVAL
+            quiet = [
+                reader
+                for reader, since in self._listed.items()
+                if reader not in self._wakes and since < before
+            ]
+            if quiet:
+                self.write(partial(self._unlist_in, readers=quiet))
+                for reader in quiet:
+                    del self._listed[reader]
+
+    def _unlist_in(self, txn: Txn, readers: Sequence[str]) -> None:
+        session = Session(txn, 0.0)
+        for reader in readers:
+            record = session.record(reader)
+            record.listeners = tuple(item for item in record.listeners if item != self._place)
+            record.is_changed = True
+            if record.owner != self._place:
+                txn.delete(listing_key(self._place, reader))
+        session.save()
+
+    def _sweep_idle(self, limit: int) -> None:
+        self._swept_to = figures.sweep(
+            self.store, self.queues, self._clock(), self._swept_to, limit
+        )
+
+    # The end.
+
+    def _lose(self) -> None:
+        """Somebody has removed the directory: other processes will meet elsewhere."""
+        self.is_lost = True
+        self.wake_all()
+
+    def wake_all(self) -> None:
+        """Wake every listener of this process."""
+        for reader in list(self._wakes):
+            self.wake(reader)
+
+    def close(self) -> None:
+        """End one use; the last one takes the process's channels and memberships with it."""
+        with _lock:
+            self.users -= 1
+            if self.users:
+                return
+            if _attachments.get(self._key) is self:
+                del _attachments[self._key]
+            self._doorbell.close()
+            if not self.is_lost:
+                self._leave()
+            self.store.close()
+            self._places.close()
+
+    def _leave(self) -> None:
+        try:
+            self.write(partial(self._bury_in, place=self._place))
+        except ChannelLayerUnavailable:
+            return  # the others find that the place is free
+
+    def abandon(self) -> None:
+        """Do what a forked child has to: nothing in the store, which is its parent's."""
+        self.store.abandon()
+        self._doorbell.abandon()
+        self._places.close()
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+# No other thread may be in the middle of something while a process forks: in the child it would
+# stay there for ever.
+
+
+def _before_fork() -> None:
+    _lock.acquire()
+    for attachment in _attachments.values():
+        attachment.store.lock.acquire()
+
+
+def _after_fork_in_parent() -> None:
+    for attachment in _attachments.values():
+        attachment.store.lock.release()
+    _lock.release()
+
+
+def _after_fork_in_child() -> None:
+    global _lock
+    _lock = native("RLock")()
+    for attachment in _attachments.values():
+        attachment.abandon()
+    _attachments.clear()
+
+
+os.register_at_fork(
+    before=_before_fork,
+    after_in_parent=_after_fork_in_parent,
+    after_in_child=_after_fork_in_child,
+)

@@ -1,0 +1,393 @@
+"""The channel layer of one machine: queues in LMDB, shared by processes, woken by datagrams.
+
+It keeps the whole contract of `layers.base` between processes, without a broker and without a lock
+of its own; docs/topics/ipc.md maps each operation to those of LMDB. Every operation is one
+transaction: after a kill -9 at any instruction it has happened or it has not.
+
+- Nothing is opened before the first use, nor inherited by a forked child.
+- No call blocks longer than a write transaction of another process: microseconds, or what it takes
+  to copy a message of the largest size.
+- What is here is names, copies and errors; what happens in a transaction is in `queues` and
+  `membership`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import weakref
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar
+from urllib.parse import SplitResult, unquote
+
+import msgpack
+
+from wsgi_bridge.copying import copy_message
+from wsgi_bridge.exceptions import ChannelFull, ChannelLayerUnavailable
+from wsgi_bridge.layers.base import BaseLayer, Batch, _Result
+from wsgi_bridge.layers.ipc import figures
+from wsgi_bridge.layers.ipc.attachment import Attachment, Wake, attach
+from wsgi_bridge.layers.ipc.directory import Directory, find_directory
+from wsgi_bridge.layers.ipc.membership import CHANGES_TO_TAKE
+from wsgi_bridge.layers.ipc.queues import Packed
+from wsgi_bridge.layers.ipc.records import (
+    PLAIN,
+    Record,
+    encode_entry,
+    encode_message,
+    has_work,
+    record_key,
+)
+from wsgi_bridge.layers.ipc.session import Rings, Session
+from wsgi_bridge.layers.ipc.store import Reentered, StoreFull, Txn
+from wsgi_bridge.layers.statistics import Statistics
+from wsgi_bridge.names import check_channel, check_group, check_reader, reader_of
+
+__all__ = ["IpcLayer"]
+
+logger = logging.getLogger(__name__)
+
+#: Names that are remembered as checked: those of one busy process, not of all its uploads.
+MAX_CHECKED = 10_000
+
+_layers: weakref.WeakSet[IpcLayer] = weakref.WeakSet()
+
+
+class IpcLayer(BaseLayer):
+    """A channel layer between the processes of one user; safe to use from any thread or greenlet.
+
+    `directory` is where they meet. `map_size` is how many bytes may wait, for whoever makes it: up
+    to 1 GB, and half of what is free, unless given.
+    """
+
+    url_options: ClassVar = {**BaseLayer.url_options, "map_size": int}
+
+    def __init__(
+        self, directory: str | os.PathLike[str], *, map_size: int | None = None, **options: Any
+    ) -> None:
+        super().__init__(**options)
+        self.directory = Path(directory)
+        self._map_size = map_size
+        self._attachment: Attachment | None = None
+        self._closed = False
+        self._listeners: set[_Listener] = set()
+        self._readers: set[str] = set()  # names that were checked
+        _layers.add(self)
+
+    @classmethod
+    def from_url(cls, url: SplitResult, **options: Any) -> IpcLayer:
+        """Return a new layer on the directory that `url` names; raises InvalidLayerURL."""
+        return cls(find_directory(url.netloc, unquote(url.path)), **options)
+
+    def _attach(self) -> Attachment:
+        """Return the attachment of this process; make it, if this is the first use."""
+        attachment = self._attachment
+        if self._closed:
+            raise ChannelLayerUnavailable("this ipc layer was closed")
+        if attachment is None:
+            directory = Directory(self.directory, self._map_size)
+            attachment = self._attachment = attach(directory, self.clock)
+        if attachment.is_lost:
+            raise ChannelLayerUnavailable(
+                f"{str(self.directory)!r} was removed while it was in use: start the processes of "
+                "this site again"
+            )
+        return attachment
+
+    def _reset(self) -> None:
+        """Begin anew: in a forked child."""
+        self._attachment = None
+        self._listeners = set()
+        self._readers = set()
+
+    # Sending.
+
+    def send(self, channel: str, message: dict[str, Any]) -> None:
+        """Put a copy of `message` on `channel`; see BaseLayer."""
+        check_channel(channel)
+        self._post(channel, encode_message(copy_message(message, self.max_message_size)))
+
+    def hand_over(self, channel: str, message: dict[str, Any]) -> None:
+        """Put `message` on `channel` without a check; see BaseLayer."""
+        self._post(channel, encode_message(message))
+
+    def _post(self, channel: str, packed: bytes) -> None:
+        attachment = self._attach()
+        now = self.clock()
+        reader = reader_of(channel)
+        data = encode_entry(now + self.expiry, PLAIN, channel[len(reader) :], packed)
+        capacity = self.capacity_of(reader)
+        queues = attachment.queues
+
+        def work(txn: Txn) -> Rings | None:
+            session = Session(txn, now)
+            record = session.record(reader)
+            if queues.has_room(session, record, capacity):
+                queues.put(session, record, data)
+                session.save()
+                return session.rings
+            queues.count_full(session, record)
+            session.save()
+            return None
+
+        try:
+            rings = attachment.write(work)
+        except Reentered:
+            attachment.store.put_off(partial(self._post, channel, packed))
+            return
+        except StoreFull as exc:
+            raise ChannelFull(channel) from exc
+        if rings is None:
+            raise ChannelFull(channel)
+        if rings:
+            attachment.ring(rings)
+
+    # Receiving.
+
+    def _take(self, channels: Sequence[str], limit: int, compact: bool) -> Batch:
+        attachment = self._attach()
+        for channel in channels:
+            if channel not in self._readers:
+                self._begin(attachment, channel)
+        now = self.clock()
+        queues = attachment.queues
+
+        def is_ready(txn: Txn) -> bool:
+            return any(has_work(txn.get(record_key(name)), CHANGES_TO_TAKE) for name in channels)
+
+        def work(txn: Txn) -> Packed:
+            session = Session(txn, now)
+            taken = queues.take(session, channels, limit, compact)
+            session.save()
+            return taken
+
+        try:
+            # Most takes find nothing, and need not wait for a writer to learn it.
+            taken = attachment.write(work) if attachment.store.read(is_ready) else []
+        except Reentered:
+            return []
+        batch = [item for entry in taken for item in _decode(*entry)]
+        if len(batch) < len(taken):
+            for channel in channels:
+                attachment.wake(channel)  # there may be more, whatever the size of the batch says
+        return batch
+
+    def _begin(self, attachment: Attachment, channel: str) -> None:
+        """Check a name when it is first received on; own it if it is a process-specific reader."""
+        check_reader(channel)
+        if channel.endswith("!"):
+            attachment.claim(channel)
+        if len(self._readers) > MAX_CHECKED:
+            self._readers.clear()
+        self._readers.add(channel)
+
+    def listen(self, channels: Sequence[str], wake: Wake) -> _Listener:
+        """Have `wake()` called at every message put on `channels`; see BaseLayer."""
+        attachment = self._attach()
+        for channel in channels:
+            check_reader(channel)
+        listener = _Listener(self, attachment, tuple(channels), wake)
+        try:
+            attachment.listen(channels, wake)
+        except (ChannelLayerUnavailable, Reentered):
+            attachment.unlisten(channels, wake)
+            raise
+        self._listeners.add(listener)
+        return listener
+
+    # Groups.
+
+    def group_add(self, group: str, channel: str) -> None:
+        """Make `channel` a member, or renew its membership; see BaseLayer."""
+        check_group(group)
+        check_channel(channel)
+        members = self._attach().memberships
+        deadline = self.clock() + self.group_expiry
+        self._change(lambda session: members.add(session, group, channel, deadline))
+
+    def group_discard(self, group: str, channel: str) -> None:
+        """End a membership, if there is one; see BaseLayer."""
+        check_group(group)
+        check_channel(channel)
+        members = self._attach().memberships
+        self._change(lambda session: members.discard(session, group, channel))
+
+    def forget_channel(self, channel: str) -> None:
+        """End every membership of `channel`; see BaseLayer."""
+        check_channel(channel)
+        attachment = self._attach()
+        members = attachment.memberships
+        now = self.clock()
+        if attachment.store.read(lambda txn: members.groups_of(Session(txn, now), channel)):
+            self._change(lambda session: members.leave(session, channel))
+
+    def _change(self, change: Callable[[Session], object]) -> None:
+        """Make a change in a transaction, and wake who listens for what it has put."""
+        attachment = self._attach()
+        now = self.clock()
+
+        def work(txn: Txn) -> Rings:
+            session = Session(txn, now)
+            change(session)
+            session.save()
+            return session.rings
+
+        try:
+            rings = attachment.write(work)
+        except Reentered:
+            attachment.store.put_off(partial(self._change, change))
+            return
+        attachment.ring(rings)
+
+    def group_channels(self, group: str) -> list[str]:
+        """Return the members of `group`; see BaseLayer."""
+        check_group(group)
+        names: list[str] = []
+        self._change(lambda session: names.extend(self._members(session, group)))
+        return names
+
+    def _members(self, session: Session, group: str) -> list[str]:
+        members = self._attach().memberships
+        return [
+            channel
+            for reader, _ in self._live_readers(session, group)
+            for name, channel, _ in members.rows(session, reader)
+            if name == group
+        ]
+
+    def _live_readers(self, session: Session, group: str) -> list[tuple[str, int]]:
+        """Return the readers of a group's members, after what expired in their queues has left."""
+        attachment = self._attach()
+        for reader, _ in attachment.memberships.readers(session, group):
+            attachment.queues.purge(session, session.record(reader))
+        return attachment.memberships.readers(session, group)
+
+    def send_group(self, group: str, message: dict[str, Any]) -> None:
+        """Put a copy of `message` on every member of `group`; see BaseLayer."""
+        check_group(group)
+        packed = encode_message(copy_message(message, self.max_message_size))
+        lost: list[tuple[str, int]] = []
+        try:
+            self._change(lambda session: self._post_group(session, group, packed, lost))
+        except StoreFull:
+            self._change(lambda session: self._count_lost(session, group, lost))
+        for reader, count in lost:
+            logger.warning(
+                "a message to group %s is lost for %d members: channel %s is at capacity",
+                group,
+                count,
+                reader,
+            )
+
+    def _post_group(
+        self, session: Session, group: str, packed: bytes, lost: list[tuple[str, int]]
+    ) -> None:
+        queues = self._attach().queues
+        deadline = session.now + self.expiry
+        lost.clear()  # of an attempt that was rolled back
+        for reader, count in self._live_readers(session, group):
+            record = session.record(reader)
+            if record.waiting < self.capacity_of(reader):
+                queues.put_group(session, group, packed, deadline, record)
+                continue
+            _lose(record, count, lost)
+
+    def _count_lost(self, session: Session, group: str, lost: list[tuple[str, int]]) -> None:
+        """Count a message to `group` that there was no room for."""
+        lost.clear()
+        for reader, count in self._live_readers(session, group):
+            _lose(session.record(reader), count, lost)
+
+    # Statistics.
+
+    def global_statistics(self) -> Statistics:
+        """Return the figures of all channels, in all processes."""
+        return self._statistics(None)
+
+    def channel_statistics(self, channel: str) -> Statistics:
+        """Return the figures of one channel, since it was last idle and swept."""
+        check_channel(channel)
+        return self._statistics(reader_of(channel))
+
+    def _statistics(self, reader: str | None) -> Statistics:
+        attachment = self._attach()
+        now = self.clock()
+        return figures.statistics(attachment.store, attachment.queues, now, self.expiry, reader)
+
+    # Life cycle.
+
+    def flush(self) -> None:
+        """Drop every message and membership; listeners and counts stay."""
+        self._change(self._attach().queues.flush)
+
+    def close(self) -> None:
+        """Refuse every later operation, and wake whoever waits; see BaseLayer."""
+        if self._closed:
+            return
+        self._closed = True
+        attachment, self._attachment = self._attachment, None
+        for listener in list(self._listeners):
+            listener.wake()
+        if attachment is not None:
+            attachment.close()
+
+    async def _call_async(self, function: Callable[..., _Result], *arguments: Any) -> _Result:
+        return function(*arguments)  # shorter than the way to a thread and back
+
+
+def _lose(record: Record, count: int, lost: list[tuple[str, int]]) -> None:
+    """Count a group message lost for the members under a reader; note the first of a burst."""
+    record.lost += count
+    record.is_changed = True
+    if not record.losing:
+        record.losing = 1
+        lost.append((record.name, count))
+
+
+def _decode(
+    names: str | tuple[str, ...], packed: memoryview
+) -> list[tuple[str | tuple[str, ...], dict[str, Any]]]:
+    try:
+        return [(names, msgpack.unpackb(packed))]
+    except ValueError:
+        logger.warning("a message to %s cannot be decoded, and is lost", names)
+        return []
+
+
+class _Listener:
+    """What `IpcLayer.listen` returns."""
+
+    def __init__(
+        self, layer: IpcLayer, attachment: Attachment, readers: tuple[str, ...], wake: Wake
+    ) -> None:
+        self._layer = layer
+        self._attachment = attachment
+        self._readers = readers
+        self.wake = wake
+
+    def close(self) -> None:
+        readers, self._readers = self._readers, ()
+        self._attachment.unlisten(readers, self.wake)
+        self._layer._listeners.discard(self)
+
+    def __enter__(self) -> _Listener:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _after_fork() -> None:
+    for layer in list(_layers):
+        layer._reset()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,218 @@
+"""Keys and values of the store: how a channel, a message, a membership is written down.
+
+    c READER                       the record of a channel: counts, owner, listeners
+    q READER 0 number              a message that waits; numbers go up by one
+    k READER 0 number              a change of membership that the owner has not taken note of yet
+    r READER                       marks of the rates of a channel
+    m CHANNEL 0 GROUP              a membership: when it ends
+    g GROUP 0 READER               how many members a group has under a reader
+    o PLACE READER                 a reader that the process at PLACE listens on, or owns
+    p PLACE                        a process
+    z                              counts of channels whose records were swept; time of the sweep
+
+A zero byte ends a name, so that no name is taken for the start of another; names have none.
+Numbers in keys are big-endian, for their order.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import msgpack
+
+__all__ = [
+    "GROUP",
+    "MEMBERS",
+    "PLAIN",
+    "Record",
+    "change_key",
+    "count_key",
+    "deadline_of",
+    "decode_entry",
+    "encode_entry",
+    "encode_message",
+    "has_work",
+    "listing_key",
+    "membership_key",
+    "message_key",
+    "place_key",
+    "rates_key",
+    "record_key",
+]
+
+#: What the text of a message's entry is: the rest of the name after the reader, the group, or the
+#: names of members that are left (of a group message that was taken in part).
+PLAIN, GROUP, MEMBERS = 0, 1, 2
+
+_RECORD = struct.Struct("<9QdHB")
+_ENTRY = struct.Struct("<dBI")
+_NUMBER = struct.Struct(">Q")
+_PLACE = struct.Struct(">H")
+_pack_number = _NUMBER.pack
+_unpack_entry = _ENTRY.unpack_from
+_ENTRY_SIZE = _ENTRY.size
+
+
+class Record:
+    """What the store knows of a channel: of a reader, for a process-specific one.
+
+    `head` and `tail` are the numbers of the first message and of the next one, so that their
+    difference waits and `tail` were sent; `first_change` and `next_change` the same for changes of
+    membership. `turn` is the transaction that last served it, `epoch` the one since which `owner`
+    keeps its members, `sent_mark` when its rate is marked next.
+    """
+
+    __slots__ = (
+        "epoch",
+        "expired",
+        "first_change",
+        "full",
+        "head",
+        "is_changed",
+        "listeners",
+        "losing",
+        "lost",
+        "name",
+        "next_change",
+        "owner",
+        "prefix",
+        "sent_mark",
+        "tail",
+        "turn",
+    )
+
+    def __init__(self, name: str, data: bytes | None) -> None:
+        self.name = name
+        self.prefix = b"q" + name.encode() + b"\0"
+        self.is_changed = False
+        if data is None:
+            self.head = self.tail = self.full = self.expired = self.lost = 0
+            self.turn = self.epoch = self.first_change = self.next_change = 0
+            self.sent_mark = 0.0
+            self.owner = self.losing = 0
+            self.listeners: tuple[int, ...] = ()
+            return
+        (
+            self.head,
+            self.tail,
+            self.full,
+            self.expired,
+            self.lost,
+            self.turn,
+            self.epoch,
+            self.first_change,
+            self.next_change,
+            self.sent_mark,
+            self.owner,
+            self.losing,
+        ) = _RECORD.unpack_from(data)
+        size = len(data) - _RECORD.size
+        self.listeners = struct.unpack_from(f"<{size // 2}H", data, _RECORD.size) if size else ()
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait, expired ones perhaps included."""
+        count: int = self.tail - self.head
+        return count
+
+    def pack(self) -> bytes:
+        """Return the value to store."""
+        data = _RECORD.pack(
+            self.head,
+            self.tail,
+            self.full,
+            self.expired,
+            self.lost,
+            self.turn,
+            self.epoch,
+            self.first_change,
+            self.next_change,
+            self.sent_mark,
+            self.owner,
+            self.losing,
+        )
+        listeners = self.listeners
+        return data + struct.pack(f"<{len(listeners)}H", *listeners) if listeners else data
+
+    @property
+    def is_owned(self) -> bool:
+        """Whether it has one process that receives: it is a reader, or a single-reader channel."""
+        return "!" in self.name or "?" in self.name
+
+    @property
+    def is_specific(self) -> bool:
+        """Whether it is the reader of process-specific channels."""
+        return self.name.endswith("!")
+
+
+def has_work(data: bytes | None, changes: int) -> bool:
+    """Whether a record, as stored, has messages, or that many changes of membership."""
+    if data is None:
+        return False
+    head, tail, *_, first_change, next_change, _, _, _ = _RECORD.unpack_from(data)
+    return bool(tail != head or next_change - first_change >= changes)
+
+
+def record_key(reader: str) -> bytes:
+    """Return the key of a channel's record."""
+    return b"c" + reader.encode()
+
+
+def message_key(record: Record, number: int) -> bytes:
+    """Return the key of a message."""
+    return record.prefix + _pack_number(number)
+
+
+def change_key(reader: str, number: int) -> bytes:
+    """Return the key of a change of membership."""
+    return b"k" + reader.encode() + b"\0" + _pack_number(number)
+
+
+def rates_key(reader: str) -> bytes:
+    """Return the key of the marks of a channel's rates."""
+    return b"r" + reader.encode()
+
+
+def membership_key(channel: str, group: str = "") -> bytes:
+    """Return the key of a membership; without a group, the start of all those of a channel."""
+    return b"m" + channel.encode() + b"\0" + group.encode()
+
+
+def count_key(group: str, reader: str = "") -> bytes:
+    """Return the key of a group's count of members; without a reader, the start of all its keys."""
+    return b"g" + group.encode() + b"\0" + reader.encode()
+
+
+def listing_key(place: int, reader: str = "") -> bytes:
+    """Return the key of what a process listens on; without a reader, the start of all its keys."""
+    return b"o" + _PLACE.pack(place) + reader.encode()
+
+
+def place_key(place: int) -> bytes:
+    """Return the key of a process."""
+    return b"p" + _PLACE.pack(place)
+
+
+def encode_message(message: dict[str, Any]) -> bytes:
+    """Return a message that has been checked, packed."""
+    packed: bytes = msgpack.packb(message)
+    return packed
+
+
+def encode_entry(deadline: float, kind: int, text: str, packed: bytes) -> bytes:
+    """Return the value of a message that waits."""
+    return _ENTRY.pack(deadline, kind, len(text)) + text.encode() + packed
+
+
+def decode_entry(data: bytes) -> tuple[float, int, str, memoryview]:
+    """Return deadline, kind, text and packed message."""
+    deadline, kind, size = _unpack_entry(data)
+    end = _ENTRY_SIZE + size
+    return deadline, kind, data[_ENTRY_SIZE:end].decode(), memoryview(data)[end:]
+
+
+def deadline_of(data: bytes) -> float:
+    """Return the deadline of a message that waits."""
+    deadline: float = _unpack_entry(data)[0]
+    return deadline

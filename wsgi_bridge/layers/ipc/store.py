@@ -1,0 +1,189 @@
+"""LMDB as the ipc layer uses it: one environment, short transactions, errors translated.
+
+- LMDB lets one process write at a time, by a mutex in shared memory that the kernel hands on when
+  its holder is killed. A transaction that was not committed has not happened.
+- Within this process, a native lock keeps the threads apart: native even where gevent has patched
+  threading, since it is held for microseconds and never across a switch of greenlets. It is
+  re-entrant because the garbage collector may run in any allocation, and a finalizer of the
+  application may use the layer: its writes are put off until the transaction at hand is done.
+- No `writemap`: it would save 5 µs a transaction, but a full file system would then end the process
+  by SIGBUS, where `write` fails with an error that becomes ChannelFull.
+- No sync: the store does not outlive the machine (`directory`).
+"""
+
+from __future__ import annotations
+
+import _thread
+import errno
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+import lmdb
+
+from wsgi_bridge.exceptions import ChannelLayerUnavailable
+from wsgi_bridge.layers.ipc.directory import MAX_READERS, Directory
+
+__all__ = ["Lock", "Reentered", "Store", "StoreFull", "Txn", "native"]
+
+logger = logging.getLogger(__name__)
+
+_Result = TypeVar("_Result")
+Txn: TypeAlias = "lmdb.Transaction[bytes]"
+
+#: Read transactions that are kept for re-use: one for each thread that is likely to read at a time.
+SPARE_TRANSACTIONS = 8
+
+
+class StoreFull(ChannelLayerUnavailable):
+    """The map, or the file system that it is in, has no room left; for a send, ChannelFull."""
+
+
+class Reentered(Exception):
+    """A finalizer writes while a transaction of its own thread is under way."""
+
+
+class Lock(Protocol):
+    """A re-entrant lock."""
+
+    def acquire(self) -> bool:
+        """Lock it; wait if another thread has it."""
+
+    def release(self) -> None:
+        """Unlock it."""
+
+    def __enter__(self) -> bool: ...
+
+    def __exit__(self, *exception: object) -> None: ...
+
+
+def native(name: str) -> Callable[..., Any]:
+    """Return a function of `_thread`, the original one where gevent has patched it."""
+    monkey = sys.modules.get("gevent.monkey")
+    function: Callable[..., Any] = getattr(_thread, name)
+    return monkey.get_original("_thread", name) if monkey else function
+
+
+class Store:
+    """The LMDB environment of a directory in this process; not to be used in a forked child."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._path = directory.path
+        self.lock: Lock = native("RLock")()
+        self._writing = False
+        self._closed = False
+        self._put_off: list[Callable[[], object]] = []
+        try:
+            self._env = lmdb.open(
+                directory.data,
+                subdir=False,
+                map_size=directory.map_size,
+                mode=0o600,
+                sync=False,
+                metasync=False,
+                meminit=False,  # what is in the file was written by the same user
+                max_readers=MAX_READERS,
+                max_spare_txns=SPARE_TRANSACTIONS,
+            )
+        except lmdb.Error as exc:
+            raise ChannelLayerUnavailable(
+                f"{str(self._path)!r} cannot be opened: {exc}; stop the processes that use it and "
+                "remove it, or name another directory: ipc:///path"
+            ) from exc
+
+    def write(self, work: Callable[[Txn], _Result]) -> _Result:
+        """Call `work` in a write transaction, which is committed unless it raises.
+
+        Blocks while another process writes. Raises StoreFull, ChannelLayerUnavailable, Reentered.
+        """
+        with self.lock:
+            if self._writing:
+                raise Reentered
+            self._check_open()
+            self._writing = True
+            try:
+                result = self._commit(work)
+            finally:
+                self._writing = False
+            if self._put_off:
+                self._catch_up()
+            return result
+
+    def read(self, work: Callable[[Txn], _Result]) -> _Result:
+        """Call `work` in a read transaction; never waits for a writer."""
+        with self.lock:
+            self._check_open()
+            try:
+                txn: Txn = self._env.begin()
+            except lmdb.Error as exc:
+                raise self._translate(exc) from exc
+            try:
+                return work(txn)
+            except lmdb.Error as exc:
+                raise self._translate(exc) from exc
+            finally:
+                txn.abort()
+
+    def put_off(self, call: Callable[[], object]) -> None:
+        """Have `call` made after the transaction of this thread that is under way."""
+        self._put_off.append(call)
+
+    def free_readers(self) -> None:
+        """Let go of what killed processes were reading: it keeps pages from being used again."""
+        with self.lock:
+            if not self._closed and not self._writing:
+                self._env.reader_check()
+
+    def close(self) -> None:
+        """Close the environment; idempotent."""
+        with self.lock:
+            if not self._closed:
+                self._closed = True
+                self._env.close()
+
+    def abandon(self) -> None:
+        """Let go of what a forked child has inherited, without a call of LMDB.
+
+        py-lmdb does the same when the last reference to an environment ends in another process.
+        """
+        self._closed = True
+        del self._env
+
+    def _commit(self, work: Callable[[Txn], _Result]) -> _Result:
+        try:
+            txn: Txn = self._env.begin(write=True)
+        except lmdb.Error as exc:
+            raise self._translate(exc) from exc
+        try:
+            result = work(txn)
+            txn.commit()
+        except lmdb.Error as exc:
+            txn.abort()
+            raise self._translate(exc) from exc
+        except BaseException:
+            txn.abort()
+            raise
+        return result
+
+    def _catch_up(self) -> None:
+        while self._put_off:
+            call = self._put_off.pop(0)
+            try:
+                call()
+            except Exception:
+                logger.exception("what a finalizer did on the ipc layer failed")
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ChannelLayerUnavailable("this ipc layer was closed")
+
+    def _translate(self, exc: lmdb.Error) -> Exception:
+        code = getattr(exc, "code", None)
+        full = (lmdb.MapFullError, lmdb.TxnFullError, lmdb.ReadersFullError)
+        if isinstance(exc, full) or code in (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM):
+            return StoreFull(f"the ipc layer in {str(self._path)!r} is full: {exc}")
+        return ChannelLayerUnavailable(
+            f"the ipc layer in {str(self._path)!r} fails: {exc}; stop the processes that use it "
+            "and remove it"
+        )
