@@ -18,7 +18,7 @@ from typing import TypeVar
 from wsgi_bridge.exceptions import ChannelLayerUnavailable
 from wsgi_bridge.layers.ipc import figures
 from wsgi_bridge.layers.ipc.directory import Directory
-from wsgi_bridge.layers.ipc.doorbell import SWEEP_INTERVAL, Doorbell
+from wsgi_bridge.layers.ipc.doorbell import SWEEP_INTERVAL, Doorbell, Watch
 from wsgi_bridge.layers.ipc.membership import CHANGES_TO_TAKE, Memberships
 from wsgi_bridge.layers.ipc.places import Places
 from wsgi_bridge.layers.ipc.queues import Queues
@@ -64,9 +64,11 @@ class Attachment:
         self._place = self._places.take()
         self.memberships = Memberships()
         self.queues = Queues(self.memberships, self._place)
-        self._doorbell = Doorbell(directory.path, self._place, self._heard, self._sweep)
+        self.doorbell = Doorbell(directory.path, self._place, self._heard, self._sweep)
         self._wakes: dict[str, tuple[Wake, ...]] = {}
         self._listed: dict[str, float] = {}  # reader → when it was last listened on
+        self._watch: Watch | None = None
+        self._passive = 0  # listeners that somebody else has to hear for
         self._swept_to = ""
         self.is_lost = False
         self.write(self._enter)
@@ -101,10 +103,15 @@ class Attachment:
 
     # Listening.
 
-    def listen(self, readers: Sequence[str], wake: Wake) -> None:
-        """Have `wake` called at every message for `readers`."""
+    def listen(self, readers: Sequence[str], wake: Wake, *, hears: bool = False) -> None:
+        """Have `wake` called at every message for `readers`; `hears` if the caller will `hear`."""
         with self.store.lock:
-            self._doorbell.listen()
+            self.doorbell.listen()
+            if self._watch is not None:
+                self.doorbell.hear_with(self._watch)
+            if not hears:
+                self._passive += 1
+                self.doorbell.need_thread()
             for reader in readers:
                 self._wakes[reader] = (*self._wakes.get(reader, ()), wake)
             missing = [reader for reader in readers if reader not in self._listed]
@@ -124,12 +131,15 @@ class Attachment:
             txn.put(listing_key(self._place, reader), b"")
         session.save()
 
-    def unlisten(self, readers: Sequence[str], wake: Wake) -> None:
+    def unlisten(self, readers: Sequence[str], wake: Wake, *, hears: bool = False) -> None:
         """End what `listen` began, in this process; in the store it is the sweep that does.
 
         Whoever waits in a loop would write twice for each wait otherwise.
         """
         with self.store.lock:
+            if not hears:
+                self._passive -= 1
+                self.doorbell.is_needed = self._passive > 0
             for reader in readers:
                 wakes = list(self._wakes.get(reader, ()))
                 if wake in wakes:
@@ -153,6 +163,20 @@ class Attachment:
             self.queues.claim(session, record)
             session.save()
 
+    def is_alone(self) -> bool:
+        """Whether nobody in this process listens, and whoever would may hear for itself."""
+        return not self._wakes and self._watch is None
+
+    def hear_with(self, watch: Watch) -> None:
+        """Have a hub hear for this process from now on; see Doorbell."""
+        with self.store.lock:
+            self._watch = watch
+            self.doorbell.hear_with(watch)
+
+    def rouse(self, reader: str) -> None:
+        """Wake whoever hears in this process, by a datagram."""
+        self.doorbell.ring(self._place, reader)
+
     # Waking.
 
     def ring(self, rings: Rings) -> None:
@@ -163,7 +187,7 @@ class Attachment:
         for place, reader in rings:
             if place == self._place:
                 self.wake(reader)
-            elif not self._doorbell.ring(place, reader):
+            elif not self.doorbell.ring(place, reader):
                 self._bury(place)
 
     def wake(self, reader: str) -> None:
@@ -261,7 +285,7 @@ class Attachment:
                 return
             if _attachments.get(self._key) is self:
                 del _attachments[self._key]
-            self._doorbell.close()
+            self.doorbell.close()
             if not self.is_lost:
                 self._leave()
             self.store.close()
@@ -276,7 +300,7 @@ class Attachment:
     def abandon(self) -> None:
         """Do what a forked child has to: nothing in the store, which is its parent's."""
         self.store.abandon()
-        self._doorbell.abandon()
+        self.doorbell.abandon()
         self._places.close()
 
 

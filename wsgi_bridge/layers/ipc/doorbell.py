@@ -5,11 +5,15 @@ receiver has too many waiting already, another one is not needed, and is dropped
 has a connected socket for each receiver, so that a full queue is always the receiver's own, never
 that of a sender whose buffer is taken up by others that do not answer.
 
-Who hears is one daemon thread, blocked in `recv`: native, even where gevent has patched threading
-and sockets, because wakes may be called from any thread, so that gevent's hub, plain threads and
-asyncio are all served by the same few lines, whichever of them runs and however often one of them
-is started anew. Measured against an I/O watcher in the hub of the receiving process it costs 10 to
-20 µs of latency, and nothing when idle.
+Who hears depends on who waits, because each thread that is woken on the way costs 30 to 60 µs:
+
+- A thread that blocks in a receive, alone in its process, hears for itself.
+- A hub that was given by `hear_with` watches the descriptor: what a protocol server does.
+- Otherwise one daemon thread blocks in `recv`, and calls the wakes. It is native, even where gevent
+  has patched threading and sockets: wakes may be called from any thread, and so gevent's hub,
+  plain threads and asyncio are all served by it, whichever of them runs.
+
+The thread is there in any case. Every second it sweeps, and hears what nobody else has heard.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ import contextlib
 import errno
 import logging
 import os
+import select
 import socket
 import struct
 import time
@@ -48,6 +53,10 @@ _GONE = (errno.ECONNREFUSED, errno.ENOENT, errno.ENOTCONN, errno.ECONNRESET, err
 
 Heard = Callable[[set[str], bool], object]
 
+#: Called with a descriptor and a function, to have the function called when there is something to
+#: read, in a loop that runs from then on; returns a function that ends it.
+Watch = Callable[[int, Callable[[], object]], Callable[[], object]]
+
 
 class Doorbell:
     """The socket of this process, and those to other ones.
@@ -64,6 +73,11 @@ class Doorbell:
         self._socket: _socket.socket | None = None
         self._peers: dict[int, _socket.socket] = {}
         self._closed = False
+        self._unwatch: Callable[[], object] | None = None
+        #: Whether the thread is to hear, and what it waits for when it is not.
+        self.is_needed = False
+        self._rest = native("allocate_lock")()
+        self._rest.acquire()
         # Where paths of sockets cannot be as long as the directory's, it is named by descriptor.
         self._directory = -1
         if len(os.fsencode(path)) + len("/65535.sock") >= _MAX_PATH:
@@ -84,6 +98,40 @@ class Doorbell:
         self._socket = hearing
         native("start_new_thread")(self._run, (hearing,))
 
+    def need_thread(self) -> None:
+        """Have the thread hear from now on, unless a hub does."""
+        self.is_needed = True
+        if self._unwatch is None and self._rest.locked():
+            with contextlib.suppress(RuntimeError):  # another one was faster
+                self._rest.release()
+
+    def hear_with(self, watch: Watch) -> None:
+        """Have a hub hear in place of the thread. To be called after `listen`, by the hub's thread.
+
+        If the hub should stop, the thread hears what comes, up to SWEEP_INTERVAL later.
+        """
+        if self._socket is not None and self._unwatch is None:
+            self._unwatch = watch(self._socket.fileno(), self.hear_now)
+            self.ring(self._place, "")  # the thread leaves its recv
+
+    def hear_now(self) -> None:
+        """Take what there is to hear, without waiting."""
+        if self._socket is not None and not self._closed:
+            self._tell(_receive_all(self._socket))
+
+    def hear(self, timeout: float | None) -> None:
+        """Wait for something to hear, up to `timeout` seconds, or SWEEP_INTERVAL."""
+        hearing = self._socket
+        if hearing is None or self._closed:
+            return
+        if timeout is not None and timeout < SWEEP_INTERVAL:
+            poll = select.poll()
+            poll.register(hearing.fileno(), select.POLLIN)
+            poll.poll(max(0.0, timeout) * 1000)
+            self._tell(_receive_all(hearing))
+        else:
+            self._tell(_receive(hearing))
+
     def ring(self, place: int, reader: str) -> bool:
         """Wake the process at `place`; False if there is none. Does not block."""
         data = reader.encode()
@@ -99,6 +147,9 @@ class Doorbell:
         if self._closed:
             return
         self._closed = True
+        if self._unwatch is not None:
+            self._unwatch()
+        self.need_thread()
         if self._socket is not None:
             self.ring(self._place, "")  # the thread ends, and closes its socket itself
             with contextlib.suppress(OSError):
@@ -154,9 +205,11 @@ class Doorbell:
         swept = time.monotonic()
         while not self._closed:
             try:
-                names = self._hear(hearing)
-                if names and not self._closed:
-                    self._heard(set(names), len(names) >= MAY_HAVE_DROPPED)
+                if self.is_needed and self._unwatch is None:
+                    self._tell(_receive(hearing))
+                else:
+                    self._rest.acquire(timeout=SWEEP_INTERVAL)
+                    self._tell(_receive_all(hearing))
                 if time.monotonic() - swept >= SWEEP_INTERVAL and not self._closed:
                     swept = time.monotonic()
                     self._sweep()
@@ -165,17 +218,27 @@ class Doorbell:
                 logger.exception("the thread that wakes the receivers of the ipc layer failed")
         hearing.close()
 
-    def _hear(self, hearing: _socket.socket) -> list[str]:
-        """Wait for a datagram, take the others that are there; empty after SWEEP_INTERVAL."""
-        names = []
-        try:
-            names.append(hearing.recv(_SIZE).decode("ascii", "replace"))
-            while True:
-                names.append(hearing.recv(_SIZE, socket.MSG_DONTWAIT).decode("ascii", "replace"))
-        except BlockingIOError:
-            return names
-        except InterruptedError:
-            return names
+    def _tell(self, names: list[str]) -> None:
+        if names and not self._closed:
+            self._heard(set(names), len(names) >= MAY_HAVE_DROPPED)
+
+
+def _receive(hearing: _socket.socket) -> list[str]:
+    """Wait for a datagram, take the others that are there; empty after SWEEP_INTERVAL."""
+    try:
+        first = hearing.recv(_SIZE).decode("ascii", "replace")
+    except (BlockingIOError, InterruptedError):
+        return []
+    return [first, *_receive_all(hearing)]
+
+
+def _receive_all(hearing: _socket.socket) -> list[str]:
+    names = []
+    try:
+        while True:
+            names.append(hearing.recv(_SIZE, socket.MSG_DONTWAIT).decode("ascii", "replace"))
+    except (BlockingIOError, InterruptedError):
+        return names
 
 
 def _new_socket() -> _socket.socket:

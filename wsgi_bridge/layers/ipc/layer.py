@@ -13,8 +13,11 @@ transaction: after a kill -9 at any instruction it has happened or it has not.
 
 from __future__ import annotations
 
+import _thread
 import logging
 import os
+import threading
+import time
 import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -31,6 +34,7 @@ from wsgi_bridge.layers.base import BaseLayer, Batch, _Result
 from wsgi_bridge.layers.ipc import figures
 from wsgi_bridge.layers.ipc.attachment import Attachment, Wake, attach
 from wsgi_bridge.layers.ipc.directory import Directory, find_directory
+from wsgi_bridge.layers.ipc.doorbell import Watch
 from wsgi_bridge.layers.ipc.membership import CHANGES_TO_TAKE
 from wsgi_bridge.layers.ipc.queues import Packed
 from wsgi_bridge.layers.ipc.records import (
@@ -186,17 +190,47 @@ class IpcLayer(BaseLayer):
 
     def listen(self, channels: Sequence[str], wake: Wake) -> _Listener:
         """Have `wake()` called at every message put on `channels`; see BaseLayer."""
+        return self._listen(channels, wake, hears=False)
+
+    def _listen(self, channels: Sequence[str], wake: Wake, *, hears: bool) -> _Listener:
         attachment = self._attach()
         for channel in channels:
             check_reader(channel)
-        listener = _Listener(self, attachment, tuple(channels), wake)
+        listener = _Listener(self, attachment, tuple(channels), wake, hears)
         try:
-            attachment.listen(channels, wake)
+            attachment.listen(channels, wake, hears=hears)
         except (ChannelLayerUnavailable, Reentered):
-            attachment.unlisten(channels, wake)
+            attachment.unlisten(channels, wake, hears=hears)
             raise
         self._listeners.add(listener)
         return listener
+
+    def _wait_and_take(
+        self, channels: Sequence[str], limit: int, timeout: float | None, compact: bool
+    ) -> Batch:
+        attachment = self._attach()
+        if type(threading.Lock()) is not _thread.LockType or not attachment.is_alone():
+            return super()._wait_and_take(channels, limit, timeout, compact)
+        # A native thread that waits alone hears for itself. Somebody else of this process who
+        # sends, or hears, has to rouse it from there.
+        end = None if timeout is None else time.monotonic() + timeout
+        rouse = partial(attachment.rouse, channels[0])
+        with self._listen(channels, rouse, hears=True):
+            while not (batch := self._take(channels, limit, compact)):
+                remaining = None if end is None else end - time.monotonic()
+                if remaining is not None and remaining <= 0:
+                    break
+                attachment.doorbell.hear(remaining)
+        return batch
+
+    def hear_with(self, watch: Watch) -> None:
+        """Have the hub of this process hear what other processes ring for, in place of a thread.
+
+        `watch(descriptor, function)` has `function` called in the hub's thread whenever there is
+        something to read, and returns a function that ends that. It is called at the first
+        `listen`, or at once. The hub has to run as long as somebody listens.
+        """
+        self._attach().hear_with(watch)
 
     # Groups.
 
@@ -358,20 +392,27 @@ def _decode(
 
 
 class _Listener:
-    """What `IpcLayer.listen` returns."""
+    """What `IpcLayer.listen` returns; `hears` if its owner hears for itself."""
 
     def __init__(
-        self, layer: IpcLayer, attachment: Attachment, readers: tuple[str, ...], wake: Wake
+        self,
+        layer: IpcLayer,
+        attachment: Attachment,
+        readers: tuple[str, ...],
+        wake: Wake,
+        hears: bool,
     ) -> None:
         self._layer = layer
-        self._attachment = attachment
+        self._attachment: Attachment | None = attachment
         self._readers = readers
+        self._hears = hears
         self.wake = wake
 
     def close(self) -> None:
-        readers, self._readers = self._readers, ()
-        self._attachment.unlisten(readers, self.wake)
-        self._layer._listeners.discard(self)
+        attachment, self._attachment = self._attachment, None
+        if attachment is not None:
+            attachment.unlisten(self._readers, self.wake, hears=self._hears)
+            self._layer._listeners.discard(self)
 
     def __enter__(self) -> _Listener:
         return self
