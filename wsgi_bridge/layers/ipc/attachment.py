@@ -57,12 +57,12 @@ class Attachment:
         self._key = key
         self._clock = clock
         self._directory = directory
+        self.memberships = Memberships()
         with directory.prepared():
-            self.store = Store(directory)
+            self.store = Store(directory, self.memberships.disown)
             self._places = Places(directory)
             self._file = _identity(directory.data)
         self._place = self._places.take()
-        self.memberships = Memberships()
         self.queues = Queues(self.memberships, self._place)
         self.doorbell = Doorbell(directory.path, self._place, self._heard, self._sweep)
         self._wakes: dict[str, tuple[Wake, ...]] = {}
@@ -89,17 +89,9 @@ class Attachment:
         try:
             return self.store.write(work)
         except StoreFull:
-            self.memberships.disown()
             self.store.free_readers()
             self._sweep_idle(limit=1_000_000)
-        except ChannelLayerUnavailable:
-            self.memberships.disown()
-            raise
-        try:
             return self.store.write(work)
-        except StoreFull:
-            self.memberships.disown()
-            raise
 
     # Listening.
 

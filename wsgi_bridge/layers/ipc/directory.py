@@ -3,7 +3,7 @@
     wsgi-bridge-ipc   the marker: version of the format, boot of the machine, size of the map
     setup.lock        held (flock) while the directory is made ready and the store is opened
     processes.lock    one byte for each process, locked by it as long as it lives
-    data, data-lock   LMDB's
+    data, data-lock   LMDB's; the data grow in steps, up to the size of the map
     N.sock            where the process at place N is woken
 
 The directory belongs to one user and is closed to all others (0700), because whoever can write
@@ -31,7 +31,7 @@ MARKER = "wsgi-bridge-ipc"
 #: Version of what is in the directory. A process of another version is refused.
 FORMAT = 1
 
-#: Bytes that the queues may take. Not reserved: the file is sparse, and grows with what waits.
+#: Bytes that the queues may take. Not reserved: the file grows with what waits.
 #: 1 GB is more than any queue of messages should hold, and nothing in a 64-bit address space.
 MAP_SIZE = 1024 * 1024 * 1024
 
@@ -100,18 +100,38 @@ class Directory:
         """
         try:
             self._create()
+        except OSError as exc:
+            raise self._unusable(exc) from exc
+        with self.locked():
+            self._settle()
+            yield
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from opening the directory, and from changing the file's size."""
+        try:
             lock = os.open(self.path / "setup.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as exc:
-            raise ChannelLayerUnavailable(
-                f"the ipc layer cannot use {str(self.path)!r}: {exc.strerror}; make that possible, "
-                "or name another directory: ipc:///path"
-            ) from exc
+            raise self._unusable(exc) from exc
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            self._settle()
             yield
         finally:
             os.close(lock)  # which unlocks
+
+    def reserve(self, size: int) -> None:
+        """Have the file system set aside the first `size` bytes of the data; raises OSError.
+
+        Whoever writes by memory access to what is not set aside is ended by SIGBUS when the file
+        system is full.
+        """
+        _reserve(self.data, size)
+
+    def _unusable(self, exc: OSError) -> ChannelLayerUnavailable:
+        return ChannelLayerUnavailable(
+            f"the ipc layer cannot use {str(self.path)!r}: {exc.strerror}; make that possible, "
+            "or name another directory: ipc:///path"
+        )
 
     def _create(self) -> None:
         # By name, the parent is a directory of ours too: /dev/shm belongs to everybody.
@@ -158,7 +178,8 @@ class Directory:
         # New, or of an earlier boot; or its maker was killed before it had written the marker.
         self._clear()
         self.map_size = self._choose_size()
-        self._reserve_locks()
+        # LMDB writes to its locks by memory access as well.
+        _reserve(self.data + "-lock", _LOCK_HEAD_SIZE + MAX_READERS * _READER_SIZE)
         temporary = self.path / (MARKER + ".new")
         temporary.write_text(f"{FORMAT} {_boot()} {self.map_size}\n")
         temporary.replace(marker)
@@ -191,15 +212,13 @@ class Directory:
             )
         return size // 65536 * 65536
 
-    def _reserve_locks(self) -> None:
-        # LMDB maps this file and writes to it by memory access, which in a full file system ends
-        # the process by SIGBUS. The data are written by `write`, which fails as it should.
-        path = self.path / "data-lock"
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            os.posix_fallocate(lock, 0, _LOCK_HEAD_SIZE + MAX_READERS * _READER_SIZE)
-        finally:
-            os.close(lock)
+
+def _reserve(path: str | Path, size: int) -> None:
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(file, 0, size)
+    finally:
+        os.close(file)
 
 
 def _boot() -> str:

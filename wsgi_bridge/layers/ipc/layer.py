@@ -280,7 +280,11 @@ class IpcLayer(BaseLayer):
         """Return the members of `group`; see BaseLayer."""
         check_group(group)
         names: list[str] = []
-        self._change(lambda session: names.extend(self._members(session, group)))
+
+        def list_members(session: Session) -> None:
+            names[:] = self._members(session, group)
+
+        self._change(list_members)
         return names
 
     def _members(self, session: Session, group: str) -> list[str]:

@@ -151,12 +151,9 @@ class Memberships:
             else:
                 members.discard(group, channel)
 
-    def disown(self, reader: str | None = None) -> None:
-        """Forget the copy of one reader, or all of them: after a transaction that failed."""
-        if reader is None:
-            self._owned.clear()
-        else:
-            self._owned.pop(reader, None)
+    def disown(self) -> None:
+        """Forget the copies: they may hold what a transaction that failed has done."""
+        self._owned.clear()
 
     def _read_back(self, session: Session, record: Record, number: int) -> Groups:
         """Return the members as of a message: the rows, less the changes that lie behind it."""

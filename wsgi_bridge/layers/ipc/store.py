@@ -6,8 +6,10 @@
   threading, since it is held for microseconds and never across a switch of greenlets. It is
   re-entrant because the garbage collector may run in any allocation, and a finalizer of the
   application may use the layer: its writes are put off until the transaction at hand is done.
-- No `writemap`: it would save 5 µs a transaction, but a full file system would then end the process
-  by SIGBUS, where `write` fails with an error that becomes ChannelFull.
+- `writemap`: pages are changed in place, in the shared map, which halves the time that others wait.
+  A page that the file system cannot provide would then be SIGBUS. So the map that LMDB is given is
+  never larger than what has been set aside of the file: when it is full the file grows by a step,
+  or, at the limit or in a full file system, StoreFull is raised.
 - No sync: the store does not outlive the machine (`directory`).
 """
 
@@ -16,6 +18,7 @@ from __future__ import annotations
 import _thread
 import errno
 import logging
+import os
 import sys
 from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias, TypeVar
@@ -34,6 +37,11 @@ Txn: TypeAlias = "lmdb.Transaction[bytes]"
 
 #: Read transactions that are kept for re-use: one for each thread that is likely to read at a time.
 SPARE_TRANSACTIONS = 8
+
+#: Bytes of the data to begin with, and how many they grow by at most: 16 MB are set aside in some
+#: milliseconds.
+FIRST_SIZE = 1024 * 1024
+MAX_STEP = 16 * 1024 * 1024
 
 
 class StoreFull(ChannelLayerUnavailable):
@@ -68,29 +76,49 @@ def native(name: str) -> Callable[..., Any]:
 class Store:
     """The LMDB environment of a directory in this process; not to be used in a forked child."""
 
-    def __init__(self, directory: Directory) -> None:
+    def __init__(self, directory: Directory, rolled_back: Callable[[], object]) -> None:
+        """Open it, while the directory is locked; `rolled_back` is called after a failure."""
+        self._directory = directory
         self._path = directory.path
+        self._rolled_back = rolled_back
         self.lock: Lock = native("RLock")()
         self._writing = False
         self._closed = False
         self._put_off: list[Callable[[], object]] = []
         try:
-            self._env = lmdb.open(
-                directory.data,
-                subdir=False,
-                map_size=directory.map_size,
-                mode=0o600,
-                sync=False,
-                metasync=False,
-                meminit=False,  # what is in the file was written by the same user
-                max_readers=MAX_READERS,
-                max_spare_txns=SPARE_TRANSACTIONS,
-            )
-        except lmdb.Error as exc:
+            self._open()
+        except (lmdb.Error, OSError) as exc:
             raise ChannelLayerUnavailable(
                 f"{str(self._path)!r} cannot be opened: {exc}; stop the processes that use it and "
                 "remove it, or name another directory: ipc:///path"
             ) from exc
+
+    def _open(self) -> None:
+        # Never less than there is: LMDB would cut off what other processes use.
+        self._size = max(self._size_of_file(), min(FIRST_SIZE, self._directory.map_size))
+        self._env = lmdb.open(
+            self._directory.data,
+            subdir=False,
+            map_size=self._size,
+            mode=0o600,
+            sync=False,
+            metasync=False,
+            writemap=True,
+            meminit=False,  # what is in the file was written by the same user
+            max_readers=MAX_READERS,
+            max_spare_txns=SPARE_TRANSACTIONS,
+        )
+        try:
+            self._directory.reserve(self._size)
+        except OSError:
+            self._env.close()
+            raise
+
+    def _size_of_file(self) -> int:
+        try:
+            return os.stat(self._directory.data).st_size
+        except FileNotFoundError:
+            return 0
 
     def write(self, work: Callable[[Txn], _Result]) -> _Result:
         """Call `work` in a write transaction, which is committed unless it raises.
@@ -114,10 +142,7 @@ class Store:
         """Call `work` in a read transaction; never waits for a writer."""
         with self.lock:
             self._check_open()
-            try:
-                txn: Txn = self._env.begin()
-            except lmdb.Error as exc:
-                raise self._translate(exc) from exc
+            txn = self._begin(write=False)
             try:
                 return work(txn)
             except lmdb.Error as exc:
@@ -151,20 +176,59 @@ class Store:
         del self._env
 
     def _commit(self, work: Callable[[Txn], _Result]) -> _Result:
+        while True:
+            txn = self._begin(write=True)
+            try:
+                result = work(txn)
+                txn.commit()
+                return result
+            except lmdb.MapFullError as exc:
+                self._roll_back(txn)
+                if not self._grow():
+                    raise self._translate(exc) from exc
+            except lmdb.Error as exc:
+                self._roll_back(txn)
+                raise self._translate(exc) from exc
+            except BaseException:
+                self._roll_back(txn)
+                raise
+
+    def _begin(self, write: bool) -> Txn:
         try:
-            txn: Txn = self._env.begin(write=True)
+            try:
+                return self._env.begin(write=write)
+            except lmdb.MapResizedError:  # another process has made the file grow
+                self._follow()
+                return self._env.begin(write=write)
         except lmdb.Error as exc:
             raise self._translate(exc) from exc
-        try:
-            result = work(txn)
-            txn.commit()
-        except lmdb.Error as exc:
-            txn.abort()
-            raise self._translate(exc) from exc
-        except BaseException:
-            txn.abort()
-            raise
-        return result
+
+    def _roll_back(self, txn: Txn) -> None:
+        txn.abort()
+        self._rolled_back()
+
+    # The size of the file. It never shrinks, and only changes under the lock of the directory.
+
+    def _grow(self) -> bool:
+        """Make the file larger by a step; False if it cannot be."""
+        with self._directory.locked():
+            size = self._size_of_file()
+            if size <= self._size:
+                size = min(size + min(size, MAX_STEP), self._directory.map_size)
+                if size <= self._size:
+                    return False
+                try:
+                    self._directory.reserve(size)
+                except OSError:
+                    return False
+            self._env.set_mapsize(size)
+            self._size = size
+        return True
+
+    def _follow(self) -> None:
+        with self._directory.locked():
+            self._size = self._size_of_file()
+            self._env.set_mapsize(self._size)
 
     def _catch_up(self) -> None:
         while self._put_off:
