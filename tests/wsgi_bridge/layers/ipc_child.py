@@ -90,6 +90,15 @@ def members(directory, number, count):
                 got[name].append(message["n"])
 
 
+def fill(directory, count):
+    """Send as much as makes the file grow several times, then wait."""
+    layer = open_layer(directory)
+    for _ in range(int(count)):
+        layer.send("large", {"data": b"x" * 100_000})
+    ready()
+    time.sleep(60)
+
+
 def echo(directory, kind):
     """Answer on `answer` what comes on `question`; with threads, greenlets or asyncio."""
     if kind == "asyncio":
@@ -97,26 +106,40 @@ def echo(directory, kind):
 
         asyncio.run(_echo_asyncio(directory))
         return
-    if kind == "gevent":
+    layer = open_layer(directory)
+    if kind in ("gevent", "hub"):
         from gevent import monkey
 
         monkey.patch_all()
         import gevent
 
-        ticking = gevent.spawn(_tick)
-    layer = open_layer(directory)
+        gevent.spawn(_tick)
+    if kind == "hub":
+        layer.hear_with(_watch_in_hub)
     ready()
     for _ in range(20):
         layer.send("answer", layer.receive(["question"], True, 20)[1])
-    if kind == "gevent":
-        assert ticking.value is None  # the hub went on meanwhile
+    if kind in ("gevent", "hub"):
+        assert ticks  # the hub went on meanwhile
+
+
+def _watch_in_hub(descriptor, function):
+    import gevent
+
+    watcher = gevent.get_hub().loop.io(descriptor, 1)
+    watcher.start(function)
+    return watcher.stop
+
+
+ticks = []
 
 
 def _tick():
     import gevent
 
     while True:
-        gevent.sleep(0.01)
+        gevent.sleep(0.001)
+        ticks.append(1)
 
 
 async def _echo_asyncio(directory):

@@ -153,13 +153,22 @@ class TestAudits:
             assert child.stdout.readline().split() == [str(number) for number in range(500)]
 
 
-@pytest.mark.parametrize("kind", ["threads", "gevent", "asyncio"])
+@pytest.mark.parametrize("kind", ["threads", "gevent", "hub", "asyncio"])
 def test_whoever_waits_in_another_process_is_woken(layer, start, kind):
     child = start("echo", kind)
     for number in range(20):
+        time.sleep(0.005)  # it waits by now
         layer.send("question", {"n": number})
         assert layer.receive(["answer"], True, PATIENCE) == ("answer", {"n": number})
     assert child.wait(PATIENCE) == 0
+
+
+def test_a_map_that_another_process_has_made_grow_is_followed(layer, start):
+    layer.send("a", {})
+    start("fill", 100)
+    assert layer.channel_statistics("large")["messages_pending"] == 100
+    layer.send("large", {"data": b"x" * 3_000_000})
+    assert len(layer.receive_many(["large"], 200)) == 101
 
 
 def test_two_names_never_meet(layer, tmp_path):

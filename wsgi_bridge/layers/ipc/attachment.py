@@ -67,7 +67,6 @@ class Attachment:
         self.doorbell = Doorbell(directory.path, self._place, self._heard, self._sweep)
         self._wakes: dict[str, tuple[Wake, ...]] = {}
         self._listed: dict[str, float] = {}  # reader → when it was last listened on
-        self._watch: Watch | None = None
         self._passive = 0  # listeners that somebody else has to hear for
         self._swept_to = ""
         self.is_lost = False
@@ -99,8 +98,6 @@ class Attachment:
         """Have `wake` called at every message for `readers`; `hears` if the caller will `hear`."""
         with self.store.lock:
             self.doorbell.listen()
-            if self._watch is not None:
-                self.doorbell.hear_with(self._watch)
             if not hears:
                 self._passive += 1
                 self.doorbell.need_thread()
@@ -157,12 +154,12 @@ class Attachment:
 
     def is_alone(self) -> bool:
         """Whether nobody in this process listens, and whoever would may hear for itself."""
-        return not self._wakes and self._watch is None
+        return not self._wakes and not self.doorbell.is_watched
 
     def hear_with(self, watch: Watch) -> None:
         """Have a hub hear for this process from now on; see Doorbell."""
         with self.store.lock:
-            self._watch = watch
+            self.doorbell.listen()
             self.doorbell.hear_with(watch)
 
     def rouse(self, reader: str) -> None:

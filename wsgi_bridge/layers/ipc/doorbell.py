@@ -8,7 +8,8 @@ that of a sender whose buffer is taken up by others that do not answer.
 Who hears depends on who waits, because each thread that is woken on the way costs 30 to 60 µs:
 
 - A thread that blocks in a receive, alone in its process, hears for itself.
-- A hub that was given by `hear_with` watches the descriptor: what a protocol server does.
+- A hub that was given by `hear_with` watches the descriptor. Where gevent has patched threading,
+  that of the main thread is, when something first listens there: whoever waits runs it.
 - Otherwise one daemon thread blocks in `recv`, and calls the wakes. It is native, even where gevent
   has patched threading and sockets: wakes may be called from any thread, and so gevent's hub,
   plain threads and asyncio are all served by it, whichever of them runs.
@@ -26,13 +27,15 @@ import os
 import select
 import socket
 import struct
+import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from wsgi_bridge.layers.ipc.store import native
 
-__all__ = ["SWEEP_INTERVAL", "Doorbell"]
+__all__ = ["SWEEP_INTERVAL", "Doorbell", "Watch", "watch_in_hub"]
 
 logger = logging.getLogger(__name__)
 
@@ -105,6 +108,11 @@ class Doorbell:
             with contextlib.suppress(RuntimeError):  # another one was faster
                 self._rest.release()
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether a hub hears."""
+        return self._unwatch is not None
+
     def hear_with(self, watch: Watch) -> None:
         """Have a hub hear in place of the thread. To be called after `listen`, by the hub's thread.
 
@@ -159,6 +167,8 @@ class Doorbell:
     def abandon(self) -> None:
         """Close the descriptors that a forked child has inherited."""
         self._closed = True
+        if self._unwatch is not None:
+            self._unwatch()
         if self._socket is not None:
             self._socket.close()
         self._close_peers()
@@ -239,6 +249,28 @@ def _receive_all(hearing: _socket.socket) -> list[str]:
             names.append(hearing.recv(_SIZE, socket.MSG_DONTWAIT).decode("ascii", "replace"))
     except (BlockingIOError, InterruptedError):
         return names
+
+
+def watch_in_hub() -> Watch | None:
+    """Return how gevent's hub watches a descriptor; None unless whoever waits here runs it."""
+    monkey = sys.modules.get("gevent.monkey")
+    if monkey is None or not monkey.is_module_patched("threading"):
+        return None
+    if threading.current_thread() is not threading.main_thread():
+        return None  # another thread's hub may end with it
+    loop = sys.modules["gevent"].get_hub().loop
+
+    def watch(descriptor: int, function: Callable[[], object]) -> Callable[[], object]:
+        watcher = loop.io(descriptor, 1)
+        watcher.start(function)
+
+        def unwatch() -> None:
+            watcher.stop()
+            watcher.close()
+
+        return unwatch
+
+    return watch
 
 
 def _new_socket() -> _socket.socket:

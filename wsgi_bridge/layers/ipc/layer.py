@@ -13,7 +13,6 @@ transaction: after a kill -9 at any instruction it has happened or it has not.
 
 from __future__ import annotations
 
-import _thread
 import logging
 import os
 import threading
@@ -34,7 +33,7 @@ from wsgi_bridge.layers.base import BaseLayer, Batch, _Result
 from wsgi_bridge.layers.ipc import figures
 from wsgi_bridge.layers.ipc.attachment import Attachment, Wake, attach
 from wsgi_bridge.layers.ipc.directory import Directory, find_directory
-from wsgi_bridge.layers.ipc.doorbell import Watch
+from wsgi_bridge.layers.ipc.doorbell import Watch, watch_in_hub
 from wsgi_bridge.layers.ipc.membership import CHANGES_TO_TAKE
 from wsgi_bridge.layers.ipc.queues import Packed
 from wsgi_bridge.layers.ipc.records import (
@@ -46,7 +45,7 @@ from wsgi_bridge.layers.ipc.records import (
     record_key,
 )
 from wsgi_bridge.layers.ipc.session import Rings, Session
-from wsgi_bridge.layers.ipc.store import Reentered, StoreFull, Txn
+from wsgi_bridge.layers.ipc.store import Reentered, StoreFull, Txn, native
 from wsgi_bridge.layers.statistics import Statistics
 from wsgi_bridge.names import check_channel, check_group, check_reader, reader_of
 
@@ -203,13 +202,15 @@ class IpcLayer(BaseLayer):
             attachment.unlisten(channels, wake, hears=hears)
             raise
         self._listeners.add(listener)
+        if not hears and not attachment.doorbell.is_watched and (watch := watch_in_hub()):
+            attachment.hear_with(watch)
         return listener
 
     def _wait_and_take(
         self, channels: Sequence[str], limit: int, timeout: float | None, compact: bool
     ) -> Batch:
         attachment = self._attach()
-        if type(threading.Lock()) is not _thread.LockType or not attachment.is_alone():
+        if not _is_native() or not attachment.is_alone():
             return super()._wait_and_take(channels, limit, timeout, compact)
         # A native thread that waits alone hears for itself. Somebody else of this process who
         # sends, or hears, has to rouse it from there.
@@ -227,8 +228,8 @@ class IpcLayer(BaseLayer):
         """Have the hub of this process hear what other processes ring for, in place of a thread.
 
         `watch(descriptor, function)` has `function` called in the hub's thread whenever there is
-        something to read, and returns a function that ends that. It is called at the first
-        `listen`, or at once. The hub has to run as long as somebody listens.
+        something to read, and returns a function that ends that. The hub has to run as long as
+        somebody listens. Where gevent has patched threading this is done by itself.
         """
         self._attach().hear_with(watch)
 
@@ -374,6 +375,12 @@ class IpcLayer(BaseLayer):
 
     async def _call_async(self, function: Callable[..., _Result], *arguments: Any) -> _Result:
         return function(*arguments)  # shorter than the way to a thread and back
+
+
+def _is_native() -> bool:
+    """Whether a wait of `threading` stops this thread only, and no hub with it."""
+    # gevent.monkey replaces the types in _thread as well, so that their names prove nothing.
+    return type(threading.Lock()) is type(native("allocate_lock")())
 
 
 def _lose(record: Record, count: int, lost: list[tuple[str, int]]) -> None:
