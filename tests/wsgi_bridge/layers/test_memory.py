@@ -187,4 +187,4 @@ class TestMeter:
         meter = Meter()
         for number in range(10_000):
             meter.add(number / 7)
-        assert len(meter._marks) <= RATE_WINDOW + 1
+        assert len(meter.marks) <= RATE_WINDOW + 1

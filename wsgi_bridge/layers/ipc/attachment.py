@@ -309,6 +309,7 @@ def _before_fork() -> None:
     _lock.acquire()
     for attachment in _attachments.values():
         attachment.store.lock.acquire()
+        attachment.store.suspend()
 
 
 def _after_fork_in_parent() -> None:

@@ -86,17 +86,17 @@ class Store:
         self._closed = False
         self._put_off: list[Callable[[], object]] = []
         try:
-            self._open()
+            self._env: lmdb.Environment | None = self._open()
         except (lmdb.Error, OSError) as exc:
             raise ChannelLayerUnavailable(
                 f"{str(self._path)!r} cannot be opened: {exc}; stop the processes that use it and "
                 "remove it, or name another directory: ipc:///path"
             ) from exc
 
-    def _open(self) -> None:
+    def _open(self) -> lmdb.Environment:
         # Never less than there is: LMDB would cut off what other processes use.
         self._size = max(self._size_of_file(), min(FIRST_SIZE, self._directory.map_size))
-        self._env = lmdb.open(
+        env = lmdb.open(
             self._directory.data,
             subdir=False,
             map_size=self._size,
@@ -111,8 +111,9 @@ class Store:
         try:
             self._directory.reserve(self._size)
         except OSError:
-            self._env.close()
+            env.close()
             raise
+        return env
 
     def _size_of_file(self) -> int:
         try:
@@ -157,7 +158,7 @@ class Store:
     def free_readers(self) -> None:
         """Let go of what killed processes were reading: it keeps pages from being used again."""
         with self.lock:
-            if not self._closed and not self._writing:
+            if self._env is not None and not self._writing:
                 self._env.reader_check()
 
     def close(self) -> None:
@@ -165,15 +166,21 @@ class Store:
         with self.lock:
             if not self._closed:
                 self._closed = True
-                self._env.close()
+                self.suspend()
+
+    def suspend(self) -> None:
+        """Close the environment until it is used again: before a fork.
+
+        LMDB's must not be inherited: when a child lets go of its copy, py-lmdb clears the entries
+        of its parent in the table of readers, which is shared.
+        """
+        if self._env is not None and not self._writing:
+            self._env.close()
+            self._env = None
 
     def abandon(self) -> None:
-        """Let go of what a forked child has inherited, without a call of LMDB.
-
-        py-lmdb does the same when the last reference to an environment ends in another process.
-        """
+        """Refuse every use: in a forked child."""
         self._closed = True
-        del self._env
 
     def _commit(self, work: Callable[[Txn], _Result]) -> _Result:
         while True:
@@ -196,12 +203,18 @@ class Store:
     def _begin(self, write: bool) -> Txn:
         try:
             try:
-                return self._env.begin(write=write)
+                return self._opened().begin(write=write)
             except lmdb.MapResizedError:  # another process has made the file grow
                 self._follow()
-                return self._env.begin(write=write)
+                return self._opened().begin(write=write)
         except lmdb.Error as exc:
             raise self._translate(exc) from exc
+
+    def _opened(self) -> lmdb.Environment:
+        if self._env is None:
+            with self._directory.locked():
+                self._env = self._open()
+        return self._env
 
     def _roll_back(self, txn: Txn) -> None:
         txn.abort()
@@ -221,14 +234,14 @@ class Store:
                     self._directory.reserve(size)
                 except OSError:
                     return False
-            self._env.set_mapsize(size)
+            self._opened().set_mapsize(size)
             self._size = size
         return True
 
     def _follow(self) -> None:
         with self._directory.locked():
             self._size = self._size_of_file()
-            self._env.set_mapsize(self._size)
+            self._opened().set_mapsize(self._size)
 
     def _catch_up(self) -> None:
         while self._put_off:
