@@ -2,6 +2,7 @@
 
     memory://            a new layer of this process; memory://NAME the one of that name
     ipc://NAME           the processes of this user on this machine; ipc:///path in that directory
+    redis://HOST         many machines; also rediss, redis+unix, redis+sentinel, redis+cluster
     ?capacity=1000       options in the query string, for all of them
 
 A layer's module is imported when its scheme is first used, so that none of them costs anything, or
@@ -32,10 +33,15 @@ __all__ = ["BaseLayer", "open_layer"]
 _LAYERS = {
     "ipc": "wsgi_bridge.layers.ipc:IpcLayer",
     "memory": "wsgi_bridge.layers.memory:MemoryLayer",
+    "redis": "wsgi_bridge.layers.redis:RedisLayer",
+    "rediss": "wsgi_bridge.layers.redis:RedisLayer",
+    "redis+unix": "wsgi_bridge.layers.redis:RedisLayer",
+    "redis+sentinel": "wsgi_bridge.layers.redis:RedisLayer",
+    "redis+cluster": "wsgi_bridge.layers.redis:RedisLayer",
 }
 
 #: Schemes that are decided but have no layer yet.
-_PLANNED = frozenset(("ipc", "redis", "rediss", "redis+sentinel", "redis+cluster"))
+_PLANNED = frozenset(("ipc",))
 
 
 def open_layer(

@@ -59,6 +59,14 @@ class Groups:
             self._remove(group, reader, ())
         return names
 
+    def memberships(self, reader: str) -> list[tuple[str, str, float]]:
+        """Return (group, channel, end) of all that `reader` receives for."""
+        return [
+            (group, channel, end)
+            for group in tuple(self._joined.get(reader, ()))
+            for channel, end in tuple(self._groups[group][reader].deadlines.items())
+        ]
+
     def clear(self) -> None:
         """Forget everything."""
         self._groups.clear()

@@ -1,0 +1,26 @@
+"""The channel layer for many machines: Redis 6.2 or newer, or Valkey.
+
+    layer.py       RedisLayer: the contract of `layers.base`, in terms of what follows
+    url.py         reads a URL: hosts, credentials, options
+    topology.py    where a shard is: one server, the master that Sentinel names, a Cluster's node
+    shard.py       Shard: the connections and threads of one part of the channels
+    keys.py        the names of keys, and which shard a channel is on
+    pipe.py        Pipe: everybody's commands in one pipeline; failure and reconnection
+    connection.py  Link: one connection, and the wire format of commands
+    scripts.py     loads lua/*.lua, each of which is one atomic operation
+    codec.py       entries of queues: a message packed, encrypted if there are keys
+    inbox.py       the messages of this process that nobody has taken yet, and the demand for more
+    reader.py      Reader: the one blocking receive of a shard
+    keeper.py      Keeper: what a shard does beside: heartbeats, nudges, sends that cannot wait
+    groups.py      memberships: in Redis, and of the channels that this process reads
+    figures.py     statistics, from the counts in Redis
+
+In this package, `redis` is the client library: imports are absolute. The library is imported here
+and nowhere else. docs/topics/redis.md says which operation becomes which commands.
+"""
+
+from __future__ import annotations
+
+from wsgi_bridge.layers.redis.layer import RedisLayer
+
+__all__ = ["RedisLayer"]

@@ -1,0 +1,153 @@
+"""Keeper: what a shard does beside receiving: heartbeats, nudges, and sends that cannot wait.
+
+A thread (a greenlet, where gevent has patched threading). A process that dies is noticed by the
+others when its heartbeats stop; they then remove its readers from the groups. A process that finds
+that Redis has forgotten it (a restart, a failover, a pause of its own) claims its readers and
+announces its memberships again.
+"""
+
+from __future__ import annotations
+
+import _thread
+import logging
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from wsgi_bridge.exceptions import ChannelLayerUnavailable
+from wsgi_bridge.layers.base import _Waiter
+from wsgi_bridge.layers.redis.connection import Command, command
+from wsgi_bridge.layers.redis.scripts import SCRIPTS
+
+if TYPE_CHECKING:
+    from wsgi_bridge.layers.redis.shard import Shard
+
+__all__ = ["BEAT", "LIFE", "Keeper"]
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between heartbeats, and how long one lasts: a dead process is gone after LIFE + BEAT at
+#: most, and a process that a long computation stops for a second is not taken for dead.
+BEAT = 0.5
+LIFE = 1.5
+
+#: Seconds between two looks for messages that expired in queues that nobody asks for.
+SWEEP = 5.0
+
+#: Queues looked at in one sweep.
+SWEEP_SIZE = 100
+
+#: Commands that wait to be run, at most: past that the backend is too slow for us.
+MAX_POSTED = 10_000
+
+Done = Callable[[Any], None]
+
+
+class Keeper:
+    """The thread beside; it runs from the first time that it is needed."""
+
+    def __init__(self, shard: Shard) -> None:
+        self._shard = shard
+        self._is_started = False
+        self._waiter = _Waiter()
+        self._has_nudge = False
+        self._posted: list[tuple[Command, Done]] = []
+        self._jobs: list[Callable[[], None]] = []
+        self._beat_at = 0.0
+        self._sweep_at = time.monotonic() + SWEEP
+
+    def start(self) -> None:
+        """Have the thread run. Does not block."""
+        with self._shard.layer.inbox.lock:
+            if self._is_started:
+                return
+            self._is_started = True
+        _thread.start_new_thread(self._run, ())  # see Reader.start
+
+    def wake(self) -> None:
+        """Have it beat now: there is something to say."""
+        self._beat_at = 0.0
+        self._waiter.wake()
+
+    def nudge(self) -> None:
+        """Have the reader consider what it waits for. Does not block."""
+        self._has_nudge = True
+        self.start()
+        self._waiter.wake()
+
+    def post(self, request: Command, done: Done) -> None:
+        """Run a command soon, and call `done(reply)`, or `done(exception)`. Does not block.
+
+        Raises ChannelLayerUnavailable if Redis is known to be away, or far behind.
+        """
+        self._shard.health.check()
+        if len(self._posted) >= MAX_POSTED:
+            raise ChannelLayerUnavailable("Redis does not keep up")
+        self._posted.append((request, done))
+        self.start()
+        self._waiter.wake()
+
+    def defer(self, job: Callable[[], None]) -> None:
+        """Call a function that may block, soon. Does not block."""
+        self._jobs.append(job)
+        self.start()
+        self._waiter.wake()
+
+    # The thread.
+
+    def _run(self) -> None:
+        layer = self._shard.layer
+        mine = layer.process
+        while layer.process == mine:
+            self._waiter.wait(max(0.0, self._beat_at - time.monotonic()))
+            try:
+                self._work()
+            except ChannelLayerUnavailable:
+                self._beat_at = time.monotonic() + max(0.01, self._shard.health.delay())
+            except Exception:
+                logger.exception("the keeper of %s failed", self._shard.name)
+                self._beat_at = time.monotonic() + BEAT
+            if layer.is_closed and not self._has_nudge:
+                return
+
+    def _work(self) -> None:
+        self._run_posted()
+        if self._has_nudge:
+            self._has_nudge = False
+            key = self._shard.reader.nudge_key
+            self._shard.pipe.call([command("RPUSH", key, 1), command("PEXPIRE", key, 10_000)])
+        jobs, self._jobs = self._jobs, []
+        for job in jobs:
+            job()
+        if time.monotonic() >= self._beat_at and not self._shard.layer.is_closed:
+            self._beat_at = time.monotonic() + BEAT
+            self._beat()
+
+    def _run_posted(self) -> None:
+        posted, self._posted = self._posted, []
+        if not posted:
+            return
+        try:
+            replies = self._shard.pipe.call([request for request, _ in posted])
+        except ChannelLayerUnavailable as exc:
+            replies = [exc] * len(posted)
+        for (_, done), reply in zip(posted, replies, strict=True):
+            done(reply)
+
+    def _beat(self) -> None:
+        shard = self._shard
+        layer = shard.layer
+        claimed = sorted(shard.claimed)
+        keys = (shard.keys.processes, shard.keys.owners)
+        [reply] = shard.pipe.call([SCRIPTS.beat.call(keys, layer.process, LIFE, *claimed)])
+        if not isinstance(reply, list):
+            return  # out of memory: nobody else can beat either
+        is_known, orphans = reply
+        if not is_known:
+            layer.announce()
+        for at in range(0, len(orphans), 2):
+            layer.bury(shard, orphans[at].decode(), orphans[at + 1].decode())
+        layer.fetch_changes(shard)
+        if time.monotonic() >= self._sweep_at:
+            self._sweep_at = time.monotonic() + SWEEP
+            layer.sweep(shard, SWEEP_SIZE)

@@ -1,0 +1,392 @@
+"""RedisLayer: the channel layer for many machines.
+
+It keeps the contract of `layers.base`. Times are those of the layer's clock, which is the sender's
+for a deadline and the receiver's for whether it has passed: the clocks of the machines should agree
+to a fraction of `expiry`. Whether a process lives is told by Redis's own time.
+
+- A send is one script: capacity is checked where the message is put, and is exact.
+- A receive takes what it asked for and no more. Who listens is fed by one blocking receive for each
+  shard (reader.py), and then takes without a round trip.
+- Where the caller may not wait (the hub of gevent), a send is handed to another greenlet. It cannot
+  tell then that the channel is full: that is counted and logged, and for a moment after it the next
+  ones are refused at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar
+from urllib.parse import SplitResult
+
+from redis.exceptions import OutOfMemoryError, ResponseError
+
+from wsgi_bridge.copying import copy_message
+from wsgi_bridge.exceptions import (
+    ChannelFull,
+    ChannelLayerError,
+    ChannelLayerUnavailable,
+    InvalidLayerURL,
+)
+from wsgi_bridge.layers.base import BaseLayer, Batch, _Result
+from wsgi_bridge.layers.queue import Names, Wake
+from wsgi_bridge.layers.redis.codec import GROUP, Undecodable, read_double
+from wsgi_bridge.layers.redis.connection import Command, command
+from wsgi_bridge.layers.redis.core import DEFAULT_PREFIX
+from wsgi_bridge.layers.redis.figures import Backlog, make_statistics
+from wsgi_bridge.layers.redis.groups import GroupOperations
+from wsgi_bridge.layers.redis.inbox import InboxListener, Local, LocalQueue
+from wsgi_bridge.layers.redis.locks import can_wait
+from wsgi_bridge.layers.redis.scripts import SCRIPTS
+from wsgi_bridge.layers.redis.shard import Shard
+from wsgi_bridge.layers.redis.url import CONNECTION_OPTIONS, places_of
+from wsgi_bridge.layers.statistics import Statistics
+from wsgi_bridge.names import check_channel, reader_of
+
+__all__ = ["RedisLayer"]
+
+logger = logging.getLogger(__name__)
+
+#: Parts of the channels in a cluster: as many of its nodes may share the work, and a process that
+#: receives on all of them has a connection for each.
+DEFAULT_BUCKETS = 4
+
+#: Seconds for which a channel that was found full is refused to who cannot wait for the answer.
+FULL_FOR = 0.05
+
+#: Queues that are asked about in one pipeline.
+CHUNK = 500
+
+#: Keys that one SCAN looks at.
+SCAN_COUNT = 1000
+
+
+def _read_keys(text: str) -> list[str]:
+    return [key for key in text.split(",") if key]
+
+
+class RedisLayer(GroupOperations):
+    """A channel layer on Redis; safe to use from any thread or greenlet. See RedisCore."""
+
+    url_options: ClassVar = {
+        **BaseLayer.url_options,
+        **CONNECTION_OPTIONS,
+        "prefix": str,
+        "buckets": int,
+        "timeout": float,
+        "hash_names": lambda text: bool(int(text)),
+        "symmetric_encryption_keys": _read_keys,
+    }
+
+    @classmethod
+    def from_url(cls, url: SplitResult, **options: Any) -> RedisLayer:
+        """Return a new layer; see url.py for the forms. Connects when it is first used."""
+        settings = {name: options.pop(name) for name in CONNECTION_OPTIONS if name in options}
+        buckets = options.pop("buckets", DEFAULT_BUCKETS)
+        prefix = options.get("prefix", DEFAULT_PREFIX)
+        if "{" in prefix or "}" in prefix or not prefix:
+            raise InvalidLayerURL(f"prefix {prefix!r}: expected some text without braces")
+        places = places_of(url, prefix=prefix, buckets=buckets, settings=settings)
+        return cls(places, **options)
+
+    # Sending.
+
+    def send(self, channel: str, message: dict[str, Any]) -> None:
+        """Put a copy of `message` on `channel`, in one round trip; see BaseLayer."""
+        check_channel(channel)
+        self.hand_over(channel, copy_message(message, self.max_message_size))
+
+    def hand_over(self, channel: str, message: dict[str, Any]) -> None:
+        """Put `message` on `channel`; see BaseLayer."""
+        target = self._target(reader_of(channel))
+        self._check_open()
+        call = self._send_call(target, channel, message)
+        if not can_wait():
+            self._post(target, channel, call)
+            return
+        [reply] = target.shard.pipe.call((call,))
+        if reply != 1:
+            self._sent(target, channel, reply)
+
+    def send_many(
+        self, messages: Sequence[tuple[str, dict[str, Any]]]
+    ) -> list[ChannelLayerError | None]:
+        """Send several messages in one pipeline; return None or what `send` would raise, for each.
+
+        Raises InvalidName, InvalidMessage, MessageTooLarge before anything is sent.
+        """
+        self._check_open()
+        requests = []
+        for channel, message in messages:
+            check_channel(channel)
+            copied = copy_message(message, self.max_message_size)
+            target = self._target(reader_of(channel))
+            requests.append((target, self._send_call(target, channel, copied)))
+        errors: list[ChannelLayerError | None] = [None] * len(requests)
+        for shard in dict.fromkeys(target.shard for target, _ in requests):
+            places = [at for at, (target, _) in enumerate(requests) if target.shard is shard]
+            try:
+                replies = shard.pipe.call([requests[at][1] for at in places])
+            except ChannelLayerUnavailable as exc:
+                replies = [exc] * len(places)
+            for at, reply in zip(places, replies, strict=True):
+                errors[at] = self._error_of(requests[at][0], messages[at][0], reply)
+        return errors
+
+    def _send_call(self, target: LocalQueue, channel: str, message: dict[str, Any]) -> Command:
+        now = self.clock()
+        deadline = now + self.expiry
+        return target.keys.send(
+            now,
+            self._codec.encode(deadline, channel, message),
+            target.capacity,
+            deadline,
+            self._queue_lifetime,
+            target.keys.suffix,
+        )
+
+    def _sent(self, target: LocalQueue, channel: str, reply: Any) -> None:
+        error = self._error_of(target, channel, reply)
+        if error is not None:
+            raise error
+
+    def _error_of(self, target: LocalQueue, channel: str, reply: Any) -> ChannelLayerError | None:
+        """Return what the reply of a send means, other than that the message was put."""
+        if reply == 1:
+            return None
+        if isinstance(reply, OutOfMemoryError) or "OOM" in str(reply):
+            logger.warning("Redis is out of memory: channel %s is full", channel)
+            return ChannelFull(channel)
+        if isinstance(reply, ChannelLayerError):
+            return reply
+        if isinstance(reply, ResponseError):
+            return ChannelLayerUnavailable(f"Redis refused: {reply}")
+        is_sent, expired = reply
+        if expired:
+            self._left_behind(target.keys.suffix, expired)
+        return None if is_sent else ChannelFull(channel)
+
+    def _post(self, target: LocalQueue, channel: str, call: Command) -> None:
+        """Send from where nobody may wait: the outcome is known only later."""
+        if time.monotonic() < target.full_until:
+            raise ChannelFull(channel)
+
+        def done(reply: Any) -> None:
+            error = self._error_of(target, channel, reply)
+            if error is None:
+                return
+            if isinstance(error, ChannelFull):
+                target.full_until = time.monotonic() + FULL_FOR
+            logger.warning("a message to %s was lost: %s", channel, error)
+
+        target.shard.keeper.post(call, done)
+
+    # Receiving.
+
+    def listen(self, channels: Sequence[str], wake: Wake) -> InboxListener:
+        """Have `wake()` called at every message put on `channels`; see BaseLayer."""
+        self._check_open()
+        listener = self.inbox.listen(channels, wake)
+        queues = [self.inbox.queue(name) for name in channels]
+        for queue in queues:
+            self._claim(queue)
+        for shard in {queue.shard for queue in queues}:
+            shard.keeper.start()
+            shard.reader.start()
+            shard.reader.look_again()
+        return listener
+
+    def _claim(self, queue: LocalQueue) -> None:
+        """Say that this process reads the channel, so that it is missed when it dies."""
+        if "!" in queue.name and queue.name not in queue.shard.claimed:
+            queue.shard.claimed.add(queue.name)
+            queue.shard.keeper.start()
+            queue.shard.keeper.wake()
+
+    def _take(self, channels: Sequence[str], limit: int, compact: bool) -> Batch:
+        self._check_open()
+        queues = [self.inbox.queue(name) for name in channels]
+        batch: Batch = []
+        now = self.clock()
+        expired = self.inbox.drain(queues, batch, limit, now, compact)
+        direct = [queue for queue in queues if not queue.wakes]
+        if direct and can_wait():
+            while len(batch) < limit and self._fetch(direct, limit - len(batch)):
+                expired += self.inbox.drain(queues, batch, limit, now, compact)
+        if expired:
+            self._settle(expired)
+        if len(batch) < limit:
+            self._ask_for_more([queue for queue in queues if queue.wakes], limit, batch)
+        return batch
+
+    def _ask_for_more(self, queues: list[LocalQueue], limit: int, batch: Batch) -> None:
+        """Have the readers fetch what a receive did not get."""
+        if not queues:
+            return
+        for shard in {queue.shard for queue in queues}:
+            if not batch:
+                shard.health.check()
+        self.inbox.want(queues, limit - len(batch))
+        for queue in queues:
+            blocked = queue.shard.reader.blocked
+            if blocked is None or queue.name not in blocked:
+                queue.shard.reader.look_again()
+
+    def _fetch(self, queues: list[LocalQueue], limit: int) -> bool:
+        """Take up to `limit` messages off Redis, for who does not listen; True if there were any."""
+        room = limit
+        queues = sorted(queues, key=lambda queue: queue.turn)
+        for shard in dict.fromkeys(queue.shard for queue in queues):
+            mine = [queue for queue in queues if queue.shard is shard]
+            shard.reader.release({queue.name for queue in mine})
+            keys = tuple(queue.keys.queue for queue in mine)
+            [taken] = self._run([(shard, SCRIPTS.take.call(keys, room))])
+            for at in range(0, len(taken), 2):
+                queue = mine[taken[at] - 1]
+                self._claim(queue)
+                self.inbox.add(queue, self._decoded(queue, taken[at + 1]))
+                room -= len(taken[at + 1])
+            if room <= 0:
+                break
+        return room < limit or any(queue.entries for queue in queues)
+
+    def arrived(self, queue: LocalQueue, entries: list[bytes]) -> None:
+        """Take what the reader of a shard was given. Called by its thread."""
+        if not self.inbox.feed(queue, self._decoded(queue, entries), len(entries)):
+            self._give_back(queue, entries)
+
+    def _give_back(self, queue: LocalQueue, entries: list[bytes]) -> None:
+        keys = (queue.keys.queue, queue.shard.keys.index)
+        lifetime, suffix = self._queue_lifetime, queue.keys.suffix
+        call = SCRIPTS.give_back.call(keys, lifetime, suffix, *reversed(entries))
+        queue.shard.pipe.call([call])
+
+    def _decoded(self, queue: LocalQueue, entries: Iterable[bytes]) -> list[Local]:
+        decoded: list[Local] = []
+        for data in entries:
+            try:
+                entry = self._codec.decode(data)
+            except Undecodable as exc:
+                self._note_undecodable(queue.name, exc)
+                continue
+            names: Names = entry.name
+            if entry.kind == GROUP:
+                names = self._memberships.expand(
+                    *(queue.name, entry.name, entry.version, self.clock()),
+                    lambda: self._fetched(queue),
+                )
+            if names:
+                decoded.append((entry.deadline, names, entry.message))
+        if decoded:
+            self._note_decodable()
+        return decoded
+
+    def _settle(self, expired: list[tuple[LocalQueue, Names]]) -> None:
+        """Count what expired in this process, and have those channels leave their groups."""
+        if self._soon(self._settle, expired):
+            return
+        requests = []
+        names: set[str] = set()
+        for queue, each in expired:
+            keys = (queue.keys.queue, queue.keys.figures, queue.shard.keys.totals)
+            counted = ("expired", 1, self.clock(), self._queue_lifetime)
+            requests.append((queue.shard, SCRIPTS.add_counts.call(keys, *counted)))
+            names.update((each,) if isinstance(each, str) else each)
+        self._run(requests)
+        self._leave(names)
+
+    async def _call_async(self, function: Callable[..., _Result], *arguments: Any) -> _Result:
+        # While somebody listens, a take is from memory; and in a thread, a message could be taken
+        # for a coroutine that was cancelled meanwhile.
+        if function == self._take and all(self.inbox.queue(name).wakes for name in arguments[0]):
+            return function(*arguments)
+        return await super()._call_async(function, *arguments)
+
+    # Statistics.
+
+    def channel_statistics(self, channel: str) -> Statistics:
+        """Return the figures of one channel; see BaseLayer."""
+        check_channel(channel)
+        queue = self._target(reader_of(channel))
+        backlogs = self._backlogs(queue.shard, [queue.keys.suffix])
+        [fields] = self._run([(queue.shard, command("HGETALL", queue.keys.figures))])
+        return make_statistics([fields], backlogs, self.clock())
+
+    def global_statistics(self) -> Statistics:
+        """Return the figures of all channels; see BaseLayer."""
+        backlogs: list[Backlog] = []
+        for shard in self._shards:
+            [index] = self._run([(shard, command("ZRANGE", shard.keys.index, 0, -1))])
+            backlogs += self._backlogs(shard, [suffix.decode() for suffix in index])
+        totals = [(shard, command("HGETALL", shard.keys.totals)) for shard in self._shards]
+        return make_statistics(self._run(totals), backlogs, self.clock())
+
+    def _backlogs(self, shard: Shard, suffixes: list[str]) -> list[Backlog]:
+        """Return what waits in queues, after what expired there was dropped."""
+        backlogs = []
+        now = self.clock()
+        for start in range(0, len(suffixes), CHUNK):
+            chunk = suffixes[start : start + CHUNK]
+            replies = self._run([(shard, self._inspect(shard, suffix)) for suffix in chunk])
+            for suffix, (pending, deadline, expired) in zip(chunk, replies, strict=True):
+                self._left_behind(suffix, expired)
+                if pending:
+                    sent_at = read_double(deadline) - self.expiry
+                    backlogs.append(Backlog(pending, max(0.0, now - sent_at)))
+        return backlogs
+
+    def sweep(self, shard: Shard, number: int) -> None:
+        """Drop what expired in up to `number` queues that nobody asks for."""
+        index = shard.keys.index
+        due = command("ZRANGEBYSCORE", index, "-inf", self.clock(), "LIMIT", 0, number)
+        [suffixes] = self._run([(shard, due)])
+        self._backlogs(shard, [suffix.decode() for suffix in suffixes])
+
+    # Life cycle.
+
+    def flush(self) -> None:
+        """Drop every message, membership and count of this prefix; listeners stay."""
+        self._check_open()
+        self.inbox.clear()
+        self._memberships.clear()
+        for shard in self._shards:
+            self._flush(shard)
+            shard.keeper.wake()
+
+    def _flush(self, shard: Shard) -> None:
+        cursor = b"0"
+        while True:
+            scan = command("SCAN", cursor, "MATCH", shard.keys.pattern, "COUNT", SCAN_COUNT)
+            [(cursor, keys)] = self._run([(shard, scan)])
+            kept = (shard.keys.processes, shard.keys.owners)
+            found = [key for key in keys if key not in kept]
+            if found:
+                self._run([(shard, command("UNLINK", *found))])
+            if cursor == b"0":
+                return
+
+    def close(self) -> None:
+        """Let go of Redis, and of the readers of this process; see BaseLayer."""
+        if self.is_closed:
+            return
+        if can_wait():
+            self._resign()
+        self.is_closed = True
+        self.inbox.wake_all()
+        for shard in self._shards:
+            shard.reader.look_again()
+            shard.keeper.wake()
+            shard.pipe.close()
+
+    def _resign(self) -> None:
+        """Be buried at once, and not when the heartbeats are missed."""
+        for shard in self._shards:
+            if not shard.claimed or shard.health.is_down:
+                continue
+            try:
+                self._run([(shard, command("ZREM", shard.keys.processes, self.process))])
+                for reader in list(shard.claimed):
+                    self.bury(shard, reader, self.process)
+            except ChannelLayerUnavailable:
+                logger.info("Redis is away: its readers go when their heartbeats are missed")

@@ -1,0 +1,114 @@
+"""The memberships of the channels that this process reads, in step with its queues.
+
+Whoever changes a membership appends the change, under a growing version, to a list beside the
+reader's queue; a group message carries the version that held when it was sent. The process that
+reads the queue applies the changes up to that version, and then knows whom the message is for. So
+one message goes to one process, and an add or discard has its exact place among them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from wsgi_bridge.layers.membership import Groups
+from wsgi_bridge.layers.redis.locks import native_lock
+
+__all__ = ["ADD", "DISCARD", "FORGET", "Change", "Memberships"]
+
+#: What a change does: content [kind, group, channel, deadline].
+ADD = "add"
+DISCARD = "discard"
+FORGET = "forget"
+NOTHING = "nothing"
+
+#: (version, content)
+Change = tuple[float, list[Any]]
+
+
+class Memberships:
+    """Members of groups by reader; `expiry` is the layer's `group_expiry`, in seconds."""
+
+    def __init__(self, expiry: float) -> None:
+        self._expiry = expiry
+        self._lock = native_lock()
+        self._groups = Groups(expiry)
+        self._pending: dict[str, deque[Change]] = {}
+        self._versions: dict[str, float] = {}  # the last change that was fetched
+        self._own: dict[tuple[str, str], float] = {}
+
+    def expand(
+        self,
+        reader: str,
+        group: str,
+        version: float,
+        now: float,
+        fetch: Callable[[], list[Change]],
+    ) -> tuple[str, ...]:
+        """Return the members behind `reader` at `version`; `fetch` gets what changed until now."""
+        if version > self._versions.get(reader, 0.0):
+            # What Redis has lost is not asked for again: `version` is known from here on.
+            self.hold(reader, [*fetch(), (version, [NOTHING, "", "", 0.0])])
+        with self._lock:
+            self._apply(reader, version)
+            return self._groups.names(group, reader, now)
+
+    def hold(self, reader: str, changes: list[Change]) -> None:
+        """Keep changes until a message tells how far they have come."""
+        with self._lock:
+            self._pending.setdefault(reader, deque()).extend(changes)
+            last = max((each for each, _ in changes), default=0.0)
+            self._versions[reader] = max(self._versions.get(reader, 0.0), last)
+
+    def catch_up(self, reader: str, changes: list[Change]) -> None:
+        """Apply all changes there are: no message of an earlier version is under way."""
+        self.hold(reader, changes)
+        with self._lock:
+            self._apply(reader, float("inf"))
+
+    def _apply(self, reader: str, version: float) -> None:
+        pending = self._pending.get(reader)
+        while pending and pending[0][0] <= version:
+            kind, group, channel, deadline = pending.popleft()[1]
+            if kind == ADD:
+                self._groups.add(group, channel, deadline - self._expiry)
+            elif kind == DISCARD:
+                self._groups.discard(group, channel)
+            elif kind == FORGET:
+                self._groups.leave(reader, (channel,))
+
+    # Channels that no process expands for: who added them announces them.
+
+    def add(self, group: str, channel: str, deadline: float) -> None:
+        """Remember an add by this process."""
+        with self._lock:
+            self._own[group, channel] = deadline
+
+    def discard(self, group: str, channel: str) -> None:
+        """Forget it."""
+        with self._lock:
+            self._own.pop((group, channel), None)
+
+    def forget(self, channel: str) -> None:
+        """Forget a channel."""
+        with self._lock:
+            for key in [key for key in self._own if key[1] == channel]:
+                del self._own[key]
+
+    def announced(self, readers: set[str], now: float) -> list[tuple[str, str, float]]:
+        """Return (group, channel, deadline) of all that this process answers for."""
+        with self._lock:
+            self._own = {key: end for key, end in self._own.items() if end > now}
+            known = [(group, channel, end) for (group, channel), end in self._own.items()]
+            for reader in readers:
+                self._apply(reader, float("inf"))
+                known += self._groups.memberships(reader)
+        return known
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._groups.clear()
+            self._pending.clear()
+            self._own.clear()
