@@ -18,10 +18,11 @@ __all__ = ["WaitingTests"]
 LATENCY = 0.01
 
 #: Seconds of waiting in which a poller would give itself away.
-WAIT = 0.05
+WAIT = 0.1
 
-#: Voluntary context switches in WAIT seconds, at most: a wait is one. Polling every LATENCY is 5.
-SWITCHES = 3
+#: Voluntary context switches in WAIT seconds, at most: a wait is one, a round trip to a backend is
+#: one or two, and one more is lost to other threads. Polling every LATENCY is 10.
+SWITCHES = 6
 
 #: Seconds after which a task that was started is almost certainly in its wait. A test where it is
 #: not is easier, never wrong.

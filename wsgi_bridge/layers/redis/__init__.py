@@ -6,6 +6,7 @@
     shard.py       Shard: the connections and threads of one part of the channels
     keys.py        the names of keys, and which shard a channel is on
     pipe.py        Pipe: everybody's commands in one pipeline; failure and reconnection
+    merge.py       sends to one channel as one call
     connection.py  Link: one connection, and the wire format of commands
     scripts.py     loads lua/*.lua, each of which is one atomic operation
     codec.py       entries of queues: a message packed, encrypted if there are keys

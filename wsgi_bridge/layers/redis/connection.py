@@ -27,11 +27,16 @@ class LinkLost(ChannelLayerUnavailable):
 
 
 class Command(NamedTuple):
-    """A command: how many words, the words packed, the script if it runs one."""
+    """A command: how many words, the words packed, the script if it runs one.
+
+    Commands with the same `merge_key` may go out as one, with the last words of all: see merge.py.
+    """
 
     words: int
     packed: bytes
     script: Script | None = None
+    merge_key: bytes = b""
+    last_word: bytes = b""
 
     @property
     def wire(self) -> bytes:

@@ -130,7 +130,7 @@ class RedisCore(BaseLayer):
             found = shard.pipe.call([requests[at][1] for at in places])
             for at, reply in zip(places, found, strict=True):
                 if isinstance(reply, ResponseError):
-                    raise ChannelLayerUnavailable(f"Redis refused: {reply}") from reply
+                    raise ChannelLayerUnavailable(f"Redis refused: {type(reply).__name__}: {reply}") from reply
                 replies[at] = reply
         return replies
 

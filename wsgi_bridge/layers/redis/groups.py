@@ -45,7 +45,9 @@ class GroupOperations(RedisCore):
         deadline = self.clock() + self.group_expiry
         self._run(self._adds(group, channel, deadline, is_new=True))
         if "!" not in channel:
+            # No process reads it alone: this one announces it if Redis forgets.
             self._memberships.add(group, channel, deadline)
+            self._shard_of(self._codec.hashed(group)).keeper.start()
 
     def group_discard(self, group: str, channel: str) -> None:
         """End a membership, if there is one; see BaseLayer."""

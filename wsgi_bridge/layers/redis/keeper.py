@@ -37,6 +37,10 @@ SWEEP = 5.0
 #: Queues looked at in one sweep.
 SWEEP_SIZE = 100
 
+#: Times that memberships are announced: who took us for dead may be about to remove what the first
+#: time added.
+ANNOUNCEMENTS = 2
+
 #: Commands that wait to be run, at most: past that the backend is too slow for us.
 MAX_POSTED = 10_000
 
@@ -51,6 +55,8 @@ class Keeper:
         self._is_started = False
         self._waiter = _Waiter()
         self._has_nudge = False
+        self._was_known = False
+        self._announcements = 0
         self._posted: list[tuple[Command, Done]] = []
         self._jobs: list[Callable[[], None]] = []
         self._beat_at = 0.0
@@ -143,8 +149,12 @@ class Keeper:
         if not isinstance(reply, list):
             return  # out of memory: nobody else can beat either
         is_known, orphans = reply
-        if not is_known:
+        if self._was_known and not is_known:
+            self._announcements = ANNOUNCEMENTS
+        self._was_known = True
+        if self._announcements:
             layer.announce()
+            self._announcements -= 1
         for at in range(0, len(orphans), 2):
             layer.bury(shard, orphans[at].decode(), orphans[at + 1].decode())
         layer.fetch_changes(shard)

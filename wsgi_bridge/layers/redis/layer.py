@@ -137,14 +137,10 @@ class RedisLayer(GroupOperations):
     def _send_call(self, target: LocalQueue, channel: str, message: dict[str, Any]) -> Command:
         now = self.clock()
         deadline = now + self.expiry
-        return target.keys.send(
-            now,
-            self._codec.encode(deadline, channel, message),
-            target.capacity,
-            deadline,
-            self._queue_lifetime,
-            target.keys.suffix,
-        )
+        keys = target.keys
+        entry = self._codec.encode(deadline, channel, message)
+        arguments = (now, target.capacity, deadline, self._queue_lifetime, keys.suffix)
+        return keys.send.mergeable(keys.queue, entry, *arguments)
 
     def _sent(self, target: LocalQueue, channel: str, reply: Any) -> None:
         error = self._error_of(target, channel, reply)
@@ -161,11 +157,11 @@ class RedisLayer(GroupOperations):
         if isinstance(reply, ChannelLayerError):
             return reply
         if isinstance(reply, ResponseError):
-            return ChannelLayerUnavailable(f"Redis refused: {reply}")
-        is_sent, expired = reply
+            return ChannelLayerUnavailable(f"Redis refused: {type(reply).__name__}: {reply}")
+        is_put, expired = reply
         if expired:
             self._left_behind(target.keys.suffix, expired)
-        return None if is_sent else ChannelFull(channel)
+        return None if is_put else ChannelFull(channel)
 
     def _post(self, target: LocalQueue, channel: str, call: Command) -> None:
         """Send from where nobody may wait: the outcome is known only later."""

@@ -6,7 +6,7 @@ import _thread
 import sys
 from contextlib import AbstractContextManager
 
-__all__ = ["can_wait", "native_lock"]
+__all__ = ["can_wait", "is_cooperative", "native_lock"]
 
 
 def native_lock() -> AbstractContextManager[bool]:
@@ -27,3 +27,9 @@ def can_wait() -> bool:
     if hub is None:
         return True
     return not isinstance(hub.getcurrent(), hub.Hub)
+
+
+def is_cooperative() -> bool:
+    """Whether `time.sleep(0)` runs the other greenlets of this thread."""
+    monkey = sys.modules.get("gevent.monkey")
+    return monkey is not None and bool(monkey.is_module_patched("time"))

@@ -29,7 +29,8 @@ from redis.exceptions import (
 
 from wsgi_bridge.exceptions import ChannelLayerUnavailable
 from wsgi_bridge.layers.redis.connection import Command, Link, LinkLost
-from wsgi_bridge.layers.redis.locks import native_lock
+from wsgi_bridge.layers.redis.locks import is_cooperative, native_lock
+from wsgi_bridge.layers.redis.merge import Merged
 from wsgi_bridge.layers.redis.scripts import SCRIPTS
 
 __all__ = ["Health", "Pipe", "is_displaced"]
@@ -173,12 +174,15 @@ class Pipe:
         following.lock.release()
 
     def _lead(self) -> None:
+        if is_cooperative():
+            # What others send in this tick of the loop goes along.
+            time.sleep(0)
         with self._lock:
             batch, self._pending = self._pending, []
         error: ChannelLayerUnavailable | None = LinkLost("the sender was interrupted")
         try:
-            commands = [each for request in batch for each in request.commands]
-            replies = self._run(commands)
+            merged = Merged([each for request in batch for each in request.commands])
+            replies = merged.spread(self._run(merged.commands))
             error = None
         except ChannelLayerUnavailable as exc:
             error = exc

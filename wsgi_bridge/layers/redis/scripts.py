@@ -49,6 +49,11 @@ class Prepared:
         packed = self._packed + pack(*arguments)
         return Command(self._count + len(arguments), packed, self._script)
 
+    def mergeable(self, key: bytes, last: bytes, *arguments: bytes | float | str) -> Command:
+        """Return the command with these arguments and `last`, that others of `key` may join."""
+        packed = self._packed + pack(*arguments)
+        return Command(self._count + len(arguments), packed, self._script, key, last)
+
 
 class _Scripts:
     """Every script, as an attribute."""

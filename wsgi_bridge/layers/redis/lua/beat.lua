@@ -12,7 +12,9 @@
 
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1e6
-local known = redis.call('ZSCORE', KEYS[1], ARGV[1])
+local death = redis.call('ZSCORE', KEYS[1], ARGV[1])
+-- Whoever comes after its death may have been buried already.
+local known = death and tonumber(death) > now
 redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
 for i = 3, #ARGV do
   redis.call('HSET', KEYS[2], ARGV[i], ARGV[1])

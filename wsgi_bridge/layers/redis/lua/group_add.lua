@@ -8,7 +8,8 @@
 
 leave_when_due(ARGV[1])
 for i = 4, #ARGV do
-  if redis.call('ZADD', KEYS[1], ARGV[2], ARGV[i]) == 1 then
+  -- GT: a membership that is announced again may have been renewed meanwhile.
+  if redis.call('ZADD', KEYS[1], 'GT', ARGV[2], ARGV[i]) == 1 then
     redis.call('HINCRBY', KEYS[2], reader_of(ARGV[i]), 1)
   end
 end

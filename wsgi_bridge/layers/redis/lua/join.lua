@@ -21,7 +21,11 @@ else
 end
 if ARGV[3] ~= '' then
   -- Begins with the time, so that versions go on growing when Redis has lost the last one.
-  local version = redis.call('GET', KEYS[4]) or redis.call('TIME')[1] * 1e6
+  local version = redis.call('GET', KEYS[4])
+  if not version then
+    local time = redis.call('TIME')
+    version = time[1] * 1e6 + time[2]
+  end
   version = string.format('%.0f', version + 1)
   redis.call('SET', KEYS[4], version, 'PX', ARGV[4])
   redis.call('RPUSH', KEYS[3], struct.pack('>d', version) .. ARGV[3])

@@ -1,0 +1,148 @@
+"""Several processes: one that dies takes its readers with it, and statistics are of all."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+from wsgi_bridge.layers.conformance.support import Task
+from wsgi_bridge.layers.redis.keeper import BEAT, LIFE
+
+from .servers import until
+
+OWNER = """
+import sys, time
+from wsgi_bridge.layers import open_layer
+layer = open_layer(sys.argv[1], prefix=sys.argv[2])
+listener = layer.listen(["dead!"], lambda: None)
+layer.group_add("group", "dead!x")
+layer.group_add("other", "dead!y")
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+def start_owner(url, prefix):
+    process = subprocess.Popen(
+        [sys.executable, "-c", OWNER, url, prefix], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def test_a_killed_process_leaves_its_groups(shared_server, open_redis):
+    prefix = f"killed{os.getpid()}"
+    survivor = open_redis(shared_server.url, prefix=prefix)
+    process = start_owner(shared_server.url, prefix)
+    try:
+        survivor.group_add("group", "alive!x")
+        listener = survivor.listen(["alive!"], lambda: None)
+        assert sorted(survivor.group_channels("group")) == ["alive!x", "dead!x"]
+        time.sleep(BEAT)  # it has said that it lives
+        process.send_signal(signal.SIGKILL)
+        killed = time.monotonic()
+        until(lambda: survivor.group_channels("group") == ["alive!x"], what="the dead one is gone")
+        assert time.monotonic() - killed < LIFE + 2 * BEAT
+        until(lambda: survivor.group_channels("other") == [], what="from all groups")
+        listener.close()
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_a_process_that_was_stopped_for_long_is_a_member_again(shared_server, open_redis):
+    prefix = f"stopped{os.getpid()}"
+    survivor = open_redis(shared_server.url, prefix=prefix)
+    process = start_owner(shared_server.url, prefix)
+    try:
+        with survivor.listen(["alive!"], lambda: None):
+            survivor.send_group("group", {})
+            time.sleep(BEAT)
+            process.send_signal(signal.SIGSTOP)
+            until(lambda: survivor.group_channels("group") == [], what="it is taken for dead")
+            process.send_signal(signal.SIGCONT)
+            until(lambda: survivor.group_channels("group") == ["dead!x"], what="it is back")
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_a_closed_layer_leaves_at_once(shared_server, open_redis):
+    owner, other = open_redis(shared_server.url), open_redis(shared_server.url)
+    listener = owner.listen(["p!"], lambda: None)
+    other.group_add("group", "p!x")
+    until(lambda: shared_server.admin.hlen(owner._shards[0].keys.owners), what="it is claimed")
+    listener.close()
+    owner.close()
+    assert other.group_channels("group") == []
+
+
+def test_a_forked_child_is_a_process_of_its_own(shared_server, open_redis):
+    layer = open_redis(shared_server.url)
+    layer.send("a", {"n": 1})
+    before = layer.process
+    child = os.fork()
+    if child == 0:
+        try:
+            is_other = layer.process != before
+            layer.send("a", {"n": 2})
+            os._exit(0 if is_other else 1)
+        except BaseException:
+            os._exit(2)
+    assert os.waitpid(child, 0)[1] == 0
+    layer.send("a", {"n": 3})
+    assert [message["n"] for _, message in layer.receive_many(["a"], 10)] == [1, 2, 3]
+
+
+def test_nobody_misses_a_message_while_others_join_and_leave(shared_server, open_redis):
+    owner = open_redis(shared_server.url, capacity=10_000)
+    sender, joiner = (open_redis(shared_server.url, capacity=10_000) for _ in range(2))
+    steady = [f"p!s{number}" for number in range(20)]
+    received = {name: [] for name in steady}
+    woken = threading.Event()
+    number_sent = 100
+
+    def take():
+        end = time.monotonic() + 20
+        while time.monotonic() < end and len(received[steady[-1]]) < number_sent:
+            for members, message in owner.receive_many(["p!"], 100, compact=True):
+                for name in members:
+                    received.setdefault(name, []).append(message["n"])
+            woken.wait(0.2)
+            woken.clear()
+
+    def churn():
+        for number in range(200):
+            joiner.group_add("group", f"p!t{number}")
+            if number % 2:
+                joiner.group_discard("group", f"p!t{number}")
+
+    for name in steady:
+        sender.group_add("group", name)
+    with owner.listen(["p!"], woken.set):
+        tasks = [Task(take), Task(churn)]
+        for number in range(number_sent):
+            sender.send_group("group", {"n": number})
+        for task in tasks:
+            task.result(30)
+    for name in steady:
+        assert received[name] == list(range(number_sent)), name
+
+
+def test_one_message_on_each_of_many_channels_is_taken_at_once(shared_shards, open_redis):
+    """No message waits on one shard while the reader blocks on another."""
+    url = "redis://" + ",".join(f"127.0.0.1:{each.port}" for each in shared_shards)
+    layer, peer = open_redis(url), open_redis(url)
+    names = [f"channel{number}" for number in range(12)]
+    assert len({layer.inbox.queue(name).shard.name for name in names}) == 3
+    for name in names:
+        task = Task(layer.receive, names, True, 10.0)
+        until(lambda: all(shard.reader.blocked for shard in layer._shards), what="all wait")
+        started = time.monotonic()
+        peer.send(name, {"n": name})
+        assert task.result(5) == (name, {"n": name})
+        assert time.monotonic() - started < 0.5
