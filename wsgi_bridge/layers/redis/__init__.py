@@ -1,6 +1,7 @@
 """The channel layer for many machines: Redis 6.2 or newer, or Valkey.
 
     layer.py       RedisLayer: the contract of `layers.base`, in terms of what follows
+    core.py, groups.py, sending.py  its parts: running commands, groups, sends
     url.py         reads a URL: hosts, credentials, options
     topology.py    where a shard is: one server, the master that Sentinel names, a Cluster's node
     shard.py       Shard: the connections and threads of one part of the channels
@@ -13,7 +14,8 @@
     inbox.py       the messages of this process that nobody has taken yet, and the demand for more
     reader.py      Reader: the one blocking receive of a shard
     keeper.py      Keeper: what a shard does beside: heartbeats, nudges, sends that cannot wait
-    groups.py      memberships: in Redis, and of the channels that this process reads
+    memberships.py who is a member behind the channels that this process reads
+    locks.py       locks and waits that are right under threads and greenlets
     figures.py     statistics, from the counts in Redis
 
 In this package, `redis` is the client library: imports are absolute. The library is imported here

@@ -1,4 +1,4 @@
-"""Entries of queues, and the changes of memberships: packed by msgpack, encrypted if there are keys.
+"""Entries of queues and changes of memberships: packed by msgpack, encrypted if there are keys.
 
     kind      1 byte: m a message, g a group message for the members behind a reader
     deadline  8 bytes, big-endian double: seconds since the epoch

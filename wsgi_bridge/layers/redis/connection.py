@@ -15,8 +15,6 @@ from redis.exceptions import RedisError, ResponseError
 from wsgi_bridge.exceptions import ChannelLayerUnavailable
 
 if TYPE_CHECKING:
-    from redis.connection import AbstractConnection
-
     from wsgi_bridge.layers.redis.scripts import Script
 
 __all__ = ["Command", "Link", "LinkLost", "command", "pack"]
@@ -61,8 +59,9 @@ def command(*words: bytes | float | str) -> Command:
 class Link:
     """A connection in use. One caller at a time."""
 
-    def __init__(self, connection: AbstractConnection) -> None:
-        self._connection: Any = connection  # its types differ between versions of redis-py
+    def __init__(self, connection: Any) -> None:
+        # A redis-py connection; its types differ between versions.
+        self._connection = connection
         try:
             self._connection.connect()
         except (RedisError, OSError) as exc:

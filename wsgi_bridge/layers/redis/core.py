@@ -11,7 +11,7 @@ import os
 import secrets
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from redis.exceptions import ResponseError
 
@@ -27,7 +27,10 @@ from wsgi_bridge.layers.redis.shard import Shard
 from wsgi_bridge.layers.redis.topology import Place
 from wsgi_bridge.names import check_reader
 
-__all__ = ["RedisCore", "Request"]
+if TYPE_CHECKING:
+    from wsgi_bridge.layers.redis.layer import RedisLayer
+
+__all__ = ["DEFAULT_PREFIX", "RedisCore", "Request", "refusal"]
 
 logger = logging.getLogger(__name__)
 
@@ -51,9 +54,9 @@ Request = tuple[Shard, Command]
 class RedisCore(BaseLayer):
     """Shards and queues of a layer on Redis.
 
-    `places` are where the shards are; `prefix` begins the names of keys; `symmetric_encryption_keys`
-    are secrets, of which the first encrypts and all decrypt; `hash_names` hides channels and groups
-    in the names of keys; `timeout` is in seconds.
+    `places` are where the shards are; `prefix` begins the names of keys; of the secrets in
+    `symmetric_encryption_keys` the first one encrypts and all of them decrypt; `hash_names` hides
+    channels and groups in the names of keys; `timeout` is in seconds.
     """
 
     def __init__(
@@ -72,7 +75,8 @@ class RedisCore(BaseLayer):
                 "hash_names needs symmetric_encryption_keys: a secret to hash with"
             )
         self._codec = Codec(symmetric_encryption_keys, hash_names=hash_names)
-        self._shards = [Shard(self, place, prefix, timeout) for place in places]
+        mine = cast("RedisLayer", self)
+        self._shards = [Shard(mine, place, prefix, timeout) for place in places]
         self._names = [shard.name for shard in self._shards]
         self._queue_lifetime = int((self.expiry + GRACE) * 1000)
         self._group_lifetime = int((self.group_expiry + GRACE) * 1000)
@@ -130,7 +134,7 @@ class RedisCore(BaseLayer):
             found = shard.pipe.call([requests[at][1] for at in places])
             for at, reply in zip(places, found, strict=True):
                 if isinstance(reply, ResponseError):
-                    raise ChannelLayerUnavailable(f"Redis refused: {type(reply).__name__}: {reply}") from reply
+                    raise refusal(reply) from reply
                 replies[at] = reply
         return replies
 
@@ -161,6 +165,11 @@ class RedisCore(BaseLayer):
     def _note_decodable(self) -> None:
         """The burst is over: the next one is logged again."""
         self._has_undecodable = False
+
+
+def refusal(reply: ResponseError) -> ChannelLayerUnavailable:
+    """Return the exception for an error reply that means nothing else."""
+    return ChannelLayerUnavailable(f"Redis refused: {type(reply).__name__}: {reply}")
 
 
 def _logged(job: Callable[..., None], *arguments: Any) -> None:

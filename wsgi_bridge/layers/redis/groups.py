@@ -1,8 +1,8 @@
 """The operations on groups, in terms of scripts.
 
 A group is two keys on the shard of its name: its members, and how many of them each reader has. A
-reader's side is on the shard of the reader: which groups its channels are in, so that they can leave
-all of them, and the changes for the process that reads it (see memberships.py).
+reader's side is on the shard of the reader: which groups its channels are in, so that they can
+leave all of them, and the changes for the process that reads it (see memberships.py).
 """
 
 from __future__ import annotations

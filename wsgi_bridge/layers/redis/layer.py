@@ -15,30 +15,21 @@ to a fraction of `expiry`. Whether a process lives is told by Redis's own time.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 from urllib.parse import SplitResult
 
-from redis.exceptions import OutOfMemoryError, ResponseError
-
-from wsgi_bridge.copying import copy_message
-from wsgi_bridge.exceptions import (
-    ChannelFull,
-    ChannelLayerError,
-    ChannelLayerUnavailable,
-    InvalidLayerURL,
-)
+from wsgi_bridge.exceptions import ChannelLayerUnavailable, InvalidLayerURL
 from wsgi_bridge.layers.base import BaseLayer, Batch, _Result
 from wsgi_bridge.layers.queue import Names, Wake
 from wsgi_bridge.layers.redis.codec import GROUP, Undecodable, read_double
-from wsgi_bridge.layers.redis.connection import Command, command
+from wsgi_bridge.layers.redis.connection import command
 from wsgi_bridge.layers.redis.core import DEFAULT_PREFIX
 from wsgi_bridge.layers.redis.figures import Backlog, make_statistics
-from wsgi_bridge.layers.redis.groups import GroupOperations
 from wsgi_bridge.layers.redis.inbox import InboxListener, Local, LocalQueue
 from wsgi_bridge.layers.redis.locks import can_wait
 from wsgi_bridge.layers.redis.scripts import SCRIPTS
+from wsgi_bridge.layers.redis.sending import SendOperations
 from wsgi_bridge.layers.redis.shard import Shard
 from wsgi_bridge.layers.redis.url import CONNECTION_OPTIONS, places_of
 from wsgi_bridge.layers.statistics import Statistics
@@ -52,9 +43,6 @@ logger = logging.getLogger(__name__)
 #: receives on all of them has a connection for each.
 DEFAULT_BUCKETS = 4
 
-#: Seconds for which a channel that was found full is refused to who cannot wait for the answer.
-FULL_FOR = 0.05
-
 #: Queues that are asked about in one pipeline.
 CHUNK = 500
 
@@ -66,7 +54,7 @@ def _read_keys(text: str) -> list[str]:
     return [key for key in text.split(",") if key]
 
 
-class RedisLayer(GroupOperations):
+class RedisLayer(SendOperations):
     """A channel layer on Redis; safe to use from any thread or greenlet. See RedisCore."""
 
     url_options: ClassVar = {
@@ -89,94 +77,6 @@ class RedisLayer(GroupOperations):
             raise InvalidLayerURL(f"prefix {prefix!r}: expected some text without braces")
         places = places_of(url, prefix=prefix, buckets=buckets, settings=settings)
         return cls(places, **options)
-
-    # Sending.
-
-    def send(self, channel: str, message: dict[str, Any]) -> None:
-        """Put a copy of `message` on `channel`, in one round trip; see BaseLayer."""
-        check_channel(channel)
-        self.hand_over(channel, copy_message(message, self.max_message_size))
-
-    def hand_over(self, channel: str, message: dict[str, Any]) -> None:
-        """Put `message` on `channel`; see BaseLayer."""
-        target = self._target(reader_of(channel))
-        self._check_open()
-        call = self._send_call(target, channel, message)
-        if not can_wait():
-            self._post(target, channel, call)
-            return
-        [reply] = target.shard.pipe.call((call,))
-        if reply != 1:
-            self._sent(target, channel, reply)
-
-    def send_many(
-        self, messages: Sequence[tuple[str, dict[str, Any]]]
-    ) -> list[ChannelLayerError | None]:
-        """Send several messages in one pipeline; return None or what `send` would raise, for each.
-
-        Raises InvalidName, InvalidMessage, MessageTooLarge before anything is sent.
-        """
-        self._check_open()
-        requests = []
-        for channel, message in messages:
-            check_channel(channel)
-            copied = copy_message(message, self.max_message_size)
-            target = self._target(reader_of(channel))
-            requests.append((target, self._send_call(target, channel, copied)))
-        errors: list[ChannelLayerError | None] = [None] * len(requests)
-        for shard in dict.fromkeys(target.shard for target, _ in requests):
-            places = [at for at, (target, _) in enumerate(requests) if target.shard is shard]
-            try:
-                replies = shard.pipe.call([requests[at][1] for at in places])
-            except ChannelLayerUnavailable as exc:
-                replies = [exc] * len(places)
-            for at, reply in zip(places, replies, strict=True):
-                errors[at] = self._error_of(requests[at][0], messages[at][0], reply)
-        return errors
-
-    def _send_call(self, target: LocalQueue, channel: str, message: dict[str, Any]) -> Command:
-        now = self.clock()
-        deadline = now + self.expiry
-        keys = target.keys
-        entry = self._codec.encode(deadline, channel, message)
-        arguments = (now, target.capacity, deadline, self._queue_lifetime, keys.suffix)
-        return keys.send.mergeable(keys.queue, entry, *arguments)
-
-    def _sent(self, target: LocalQueue, channel: str, reply: Any) -> None:
-        error = self._error_of(target, channel, reply)
-        if error is not None:
-            raise error
-
-    def _error_of(self, target: LocalQueue, channel: str, reply: Any) -> ChannelLayerError | None:
-        """Return what the reply of a send means, other than that the message was put."""
-        if reply == 1:
-            return None
-        if isinstance(reply, OutOfMemoryError) or "OOM" in str(reply):
-            logger.warning("Redis is out of memory: channel %s is full", channel)
-            return ChannelFull(channel)
-        if isinstance(reply, ChannelLayerError):
-            return reply
-        if isinstance(reply, ResponseError):
-            return ChannelLayerUnavailable(f"Redis refused: {type(reply).__name__}: {reply}")
-        is_put, expired = reply
-        if expired:
-            self._left_behind(target.keys.suffix, expired)
-        return None if is_put else ChannelFull(channel)
-
-    def _post(self, target: LocalQueue, channel: str, call: Command) -> None:
-        """Send from where nobody may wait: the outcome is known only later."""
-        if time.monotonic() < target.full_until:
-            raise ChannelFull(channel)
-
-        def done(reply: Any) -> None:
-            error = self._error_of(target, channel, reply)
-            if error is None:
-                return
-            if isinstance(error, ChannelFull):
-                target.full_until = time.monotonic() + FULL_FOR
-            logger.warning("a message to %s was lost: %s", channel, error)
-
-        target.shard.keeper.post(call, done)
 
     # Receiving.
 
@@ -230,7 +130,7 @@ class RedisLayer(GroupOperations):
                 queue.shard.reader.look_again()
 
     def _fetch(self, queues: list[LocalQueue], limit: int) -> bool:
-        """Take up to `limit` messages off Redis, for who does not listen; True if there were any."""
+        """Take up to `limit` messages off Redis for who does not listen; True if there were any."""
         room = limit
         queues = sorted(queues, key=lambda queue: queue.turn)
         for shard in dict.fromkeys(queue.shard for queue in queues):

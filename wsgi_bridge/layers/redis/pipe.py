@@ -35,8 +35,8 @@ from wsgi_bridge.layers.redis.scripts import SCRIPTS
 
 __all__ = ["Health", "Pipe", "is_displaced"]
 
-#: Seconds between the first attempts to connect again, and the longest: the first is of the order of
-#: a restart of Redis, the last a compromise between log noise and noticing.
+#: Seconds between the first attempts to connect again, and the longest: the first is of the order
+#: of a restart of Redis, the last a compromise between log noise and noticing.
 FIRST_DELAY = 0.05
 LONGEST_DELAY = 5.0
 
@@ -56,7 +56,7 @@ def is_displaced(reply: object) -> bool:
 class Health:
     """Whether a shard can be reached, and when it is tried again.
 
-    `changed` is called with True when it is found after it was lost, and with False when it is lost.
+    `changed` is called with False when it is lost, and with True when it is found again.
     """
 
     def __init__(self, changed: Callable[[bool], None]) -> None:

@@ -29,7 +29,7 @@ __all__ = ["Reader"]
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that one blocking receive lasts: how late a connection is found broken that nobody closed.
+#: Seconds that one blocking receive lasts: how late a dead connection that nobody closed is found.
 BLOCK = 5
 
 #: Messages taken at once, at most. More would delay the first of them for the last.

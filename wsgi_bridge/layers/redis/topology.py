@@ -12,16 +12,21 @@ from __future__ import annotations
 import threading
 from typing import Any, Protocol
 
+from redis import cluster as redis_cluster
+from redis import connection as redis_connection
+from redis import sentinel as redis_sentinel
 from redis.backoff import NoBackoff
-from redis.cluster import ClusterNode, RedisCluster
-from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import RedisClusterException, RedisError
 from redis.retry import Retry
-from redis.sentinel import Sentinel as SentinelClient
 
 from wsgi_bridge.layers.redis.connection import Link, LinkLost
 
 __all__ = ["Cluster", "ClusterShard", "Place", "Sentinel", "Server", "Unix"]
+
+# Whether redis-py has types for these depends on its version.
+_cluster: Any = redis_cluster
+_connection: Any = redis_connection
+_sentinel: Any = redis_sentinel
 
 #: Seconds to wait for a connection. A machine that is gone does not refuse.
 CONNECT_TIMEOUT = 2.0
@@ -68,8 +73,8 @@ class Unix:
 
     def connect(self, timeout: float) -> Link:
         """Connect; see Place."""
-        link = UnixDomainSocketConnection(path=self._path, **_basics(self._options, timeout))
-        return Link(link)
+        basics = _basics(self._options, timeout)
+        return Link(_connection.UnixDomainSocketConnection(path=self._path, **basics))
 
     def locate(self) -> None:
         """It has one address."""
@@ -84,7 +89,7 @@ class Sentinel:
         self._service = service
         self._options = options
         tls = {"ssl": True} if options.get("ssl") else {}
-        self._client = SentinelClient(
+        self._client = _sentinel.Sentinel(
             sentinels,
             sentinel_kwargs={
                 **tls,
@@ -114,7 +119,7 @@ class Cluster:
     def __init__(self, nodes: list[Address], options: dict[str, Any]) -> None:
         self._nodes = nodes
         self._options = options
-        self._client: RedisCluster | None = None
+        self._client: Any = None
         self._lock = threading.Lock()
 
     def forget(self) -> None:
@@ -139,10 +144,10 @@ class Cluster:
         host, port = self.node_of(key)
         return _dial(self._options, timeout, host=host, port=port)
 
-    def _open(self) -> RedisCluster:
+    def _open(self) -> Any:
         options = {key: value for key, value in self._options.items() if key != "db"}
-        return RedisCluster(
-            startup_nodes=[ClusterNode(host, port) for host, port in self._nodes],
+        return _cluster.RedisCluster(
+            startup_nodes=[_cluster.ClusterNode(host, port) for host, port in self._nodes],
             socket_timeout=CONNECT_TIMEOUT,
             socket_connect_timeout=CONNECT_TIMEOUT,
             **options,
@@ -184,6 +189,6 @@ def _basics(options: dict[str, Any], timeout: float) -> dict[str, Any]:
 
 
 def _dial(options: dict[str, Any], timeout: float, *, host: str, port: int) -> Link:
-    kind = SSLConnection if options.get("ssl") else Connection
+    kind = _connection.SSLConnection if options.get("ssl") else _connection.Connection
     basics = _basics(options, timeout)
     return Link(kind(host=host, port=port, socket_keepalive=True, **basics))

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+from typing import ClassVar
 
 import pytest
 
@@ -14,7 +15,7 @@ _prefixes = itertools.count()
 class RedisConformance(LayerConformance):
     """Layers with a prefix of their own; the peer is another connection, as another process."""
 
-    options = {}
+    options: ClassVar = {}
 
     def make_layer(self, **options):
         self.arguments = {**options, **self.options, "prefix": f"c{os.getpid()}.{next(_prefixes)}"}
@@ -42,7 +43,7 @@ class TestShards(RedisConformance):
 
 
 class TestEncrypted(RedisConformance):
-    options = {"symmetric_encryption_keys": ["a secret"], "hash_names": True}
+    options: ClassVar = {"symmetric_encryption_keys": ["a secret"], "hash_names": True}
 
     @pytest.fixture(autouse=True, scope="class")
     @classmethod
