@@ -38,10 +38,12 @@ demo: | $(STAMP) ## serve the demonstration site (HOST, PORT)
 test: test-core test-patched test-servers ## run all tests: plain, monkey-patched, real servers, browser
 
 test-core: | $(STAMP)
+	@tools/need redis-server
 	$(BIN)/python -m pytest -n auto --dist loadfile --ignore tests/integration
 
 # The core makes the same promises to greenlets as to threads.
 test-patched: | $(STAMP)
+	@tools/need redis-server
 	$(BIN)/python -m gevent.monkey --module pytest -q tests/wsgi_bridge
 
 # One after another: they measure memory and time, and two browsers fill two cores.

@@ -40,6 +40,9 @@ _LAYERS = {
     "redis+cluster": "wsgi_bridge.layers.redis:RedisLayer",
 }
 
+#: Libraries of layers, each of which is an extra of the same name.
+_EXTRAS = frozenset(("redis",))
+
 #: Schemes that are decided but have no layer yet.
 _PLANNED = frozenset(("ipc",))
 
@@ -84,7 +87,14 @@ def _layer_class(url: str, scheme: str) -> type[BaseLayer]:
         known = ", ".join(f"{name}://" for name in sorted(_LAYERS))
         raise InvalidLayerURL(f"unknown channel layer {scheme or url!r}: expected one of {known}")
     module, _, name = _LAYERS[scheme].partition(":")
-    layer_class: type[BaseLayer] = getattr(importlib.import_module(module), name)
+    try:
+        layer_class: type[BaseLayer] = getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as exc:
+        if (exc.name or "").partition(".")[0] not in _EXTRAS:
+            raise
+        raise InvalidLayerURL(
+            f"the layer {scheme}:// needs its library: pip install wsgi-bridge[redis]"
+        ) from exc
     return layer_class
 
 

@@ -1,5 +1,7 @@
 """Opening layers by URL, and the contract for what is opened."""
 
+import sys
+
 import pytest
 
 from wsgi_bridge.exceptions import InvalidLayerURL
@@ -55,6 +57,14 @@ class TestURLs:
         for scheme in sorted(_PLANNED - set(_LAYERS)):
             with pytest.raises(InvalidLayerURL, match="not in this version"):
                 open_layer(f"{scheme}://localhost")
+
+    def test_a_missing_library_is_told_with_its_extra(self, monkeypatch):
+        for name in [name for name in sys.modules if name.startswith("wsgi_bridge.layers.redis")]:
+            monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setitem(sys.modules, "redis", None)
+        monkeypatch.setitem(sys.modules, "redis.exceptions", None)
+        with pytest.raises(InvalidLayerURL, match=r"wsgi-bridge\[redis\]"):
+            open_layer("redis://localhost")
 
     def test_the_error_does_not_show_the_password(self):
         with pytest.raises(InvalidLayerURL) as caught:

@@ -70,6 +70,7 @@ class Inbox:
         self.lock = native_lock()
         self._open_queue = open_queue
         self._queues: dict[str, LocalQueue] = {}
+        self._sweep_size = SWEEP_SIZE
         self._turn = 0
 
     def queue(self, name: str) -> LocalQueue:
@@ -78,7 +79,7 @@ class Inbox:
         if queue is None:
             queue = self._open_queue(name)
             with self.lock:
-                if len(self._queues) >= SWEEP_SIZE:
+                if len(self._queues) >= self._sweep_size:
                     self._sweep()
                 queue = self._queues.setdefault(name, queue)
         return queue
@@ -87,6 +88,8 @@ class Inbox:
         for queue in list(self._queues.values()):
             if not queue.entries and not queue.wakes and queue.demand.remaining <= 0:
                 del self._queues[queue.name]
+        # In proportion to what is in use, so that sweeping costs each opened queue the same.
+        self._sweep_size = max(SWEEP_SIZE, 2 * len(self._queues))
 
     def drain(
         self,
