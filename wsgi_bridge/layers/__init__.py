@@ -90,10 +90,11 @@ def _layer_class(url: str, scheme: str) -> type[BaseLayer]:
     try:
         layer_class: type[BaseLayer] = getattr(importlib.import_module(module), name)
     except ModuleNotFoundError as exc:
-        if (exc.name or "").partition(".")[0] not in _EXTRAS:
+        library = (exc.name or "").partition(".")[0]
+        if library not in _EXTRAS:
             raise
         raise InvalidLayerURL(
-            f"the layer {scheme}:// needs its library: pip install wsgi-bridge[redis]"
+            f"the layer {scheme}:// needs its library: pip install wsgi-bridge[{library}]"
         ) from exc
     return layer_class
 

@@ -46,11 +46,15 @@ MOVE_DELAY = 0.02
 
 #: Errors that say "not here": nothing was run, and the shard has to be looked for again.
 _DISPLACED = (AskError, ClusterDownError, MovedError, ReadOnlyError, TryAgainError)
+_DISPLACED_CODES = frozenset(("ASK", "CLUSTERDOWN", "MASTERDOWN", "MOVED", "TRYAGAIN"))
 
 
 def is_displaced(reply: object) -> bool:
     """Whether an error reply says that the shard is elsewhere, or on its way."""
-    return isinstance(reply, _DISPLACED)
+    if isinstance(reply, _DISPLACED):
+        return True
+    # Older versions of redis-py know the errors of a cluster on its own connections only.
+    return isinstance(reply, ResponseError) and str(reply).split(" ")[0] in _DISPLACED_CODES
 
 
 class Health:

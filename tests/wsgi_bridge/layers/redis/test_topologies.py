@@ -134,7 +134,8 @@ def holds(node, slot):
     """Whether a node serves a slot itself."""
     try:
         node.admin.execute_command("GET", key_in(slot))
-    except client.exceptions.MovedError:
+    except client.ResponseError as exc:
+        assert "MOVED" in repr(exc).upper() + str(exc), exc
         return False
     return True
 
