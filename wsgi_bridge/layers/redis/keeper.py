@@ -31,7 +31,8 @@ logger = logging.getLogger(__name__)
 BEAT = 0.5
 LIFE = 1.5
 
-#: Seconds between two looks for messages that expired in queues that nobody asks for.
+#: Seconds between two looks for messages that expired in queues that nobody asks for, and for
+#: changes of memberships behind readers that get no messages.
 SWEEP = 5.0
 
 #: Queues looked at in one sweep.
@@ -157,7 +158,7 @@ class Keeper:
             self._announcements -= 1
         for at in range(0, len(orphans), 2):
             layer.bury(shard, orphans[at].decode(), orphans[at + 1].decode())
-        layer.fetch_changes(shard)
         if time.monotonic() >= self._sweep_at:
             self._sweep_at = time.monotonic() + SWEEP
+            layer.fetch_changes(shard)
             layer.sweep(shard, SWEEP_SIZE)
