@@ -11,6 +11,7 @@ from __future__ import annotations
 import _thread
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -58,8 +59,9 @@ class Keeper:
         self._has_nudge = False
         self._was_known = False
         self._announcements = 0
-        self._posted: list[tuple[Command, Done]] = []
-        self._jobs: list[Callable[[], None]] = []
+        # Deques: other threads append while this one takes.
+        self._posted: deque[tuple[Command, Done]] = deque()
+        self._jobs: deque[Callable[[], None]] = deque()
         self._beat_at = 0.0
         self._sweep_at = time.monotonic() + SWEEP
 
@@ -123,15 +125,14 @@ class Keeper:
             self._has_nudge = False
             key = self._shard.reader.nudge_key
             self._shard.pipe.call([command("RPUSH", key, 1), command("PEXPIRE", key, 10_000)])
-        jobs, self._jobs = self._jobs, []
-        for job in jobs:
-            job()
+        for _ in range(len(self._jobs)):
+            self._jobs.popleft()()
         if time.monotonic() >= self._beat_at and not self._shard.layer.is_closed:
             self._beat_at = time.monotonic() + BEAT
             self._beat()
 
     def _run_posted(self) -> None:
-        posted, self._posted = self._posted, []
+        posted = [self._posted.popleft() for _ in range(len(self._posted))]
         if not posted:
             return
         try:

@@ -148,7 +148,7 @@ class Pipe:
         if not request.leads:
             self._wait(request)
         if request.leads:
-            self._lead()
+            self._lead(request)
         return request.outcome()
 
     def _wait(self, request: _Request) -> None:
@@ -157,6 +157,16 @@ class Pipe:
             is_woken = request.lock.acquire()
         finally:
             if not is_woken:  # killed while it waited: nobody may rely on it
+                self._withdraw(request)
+
+    def _yield(self, request: _Request) -> None:
+        """Let the other greenlets run: what they send in this tick of the loop goes along."""
+        is_alive = False
+        try:
+            time.sleep(0)
+            is_alive = True
+        finally:
+            if not is_alive:
                 self._withdraw(request)
 
     def _withdraw(self, request: _Request) -> None:
@@ -177,10 +187,9 @@ class Pipe:
             following.leads = True
         following.lock.release()
 
-    def _lead(self) -> None:
+    def _lead(self, request: _Request) -> None:
         if is_cooperative():
-            # What others send in this tick of the loop goes along.
-            time.sleep(0)
+            self._yield(request)
         with self._lock:
             batch, self._pending = self._pending, []
         error: ChannelLayerUnavailable | None = LinkLost("the sender was interrupted")

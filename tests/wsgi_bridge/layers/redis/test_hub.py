@@ -74,6 +74,25 @@ assert outcomes[-1] == [("a", {"n": 1})], outcomes
 in_hub(layer.receive_many, ["never.listened"], 10)
 assert outcomes[-1] == []
 """,
+    "greenlets_that_are_killed_in_a_send_hold_up_nobody": """
+layer = open_layer(sys.argv[1], prefix=sys.argv[2], capacity=100_000)
+layer.send("a", {})
+for after in (0, 0, 0.0001, 0.001, 0.002):
+    senders = [gevent.spawn(layer.send, "a", {}) for _ in range(30)]
+    for _ in range(2):
+        gevent.sleep(after)
+    gevent.killall(senders[::2])
+    gevent.joinall(senders, timeout=5)
+    assert all(sender.dead for sender in senders)
+    for _ in range(50):  # the connection of who was killed had to be given up
+        try:
+            layer.send("a", {})
+            break
+        except Exception as exc:
+            assert type(exc).__name__ == "ChannelLayerUnavailable"
+    else:
+        raise AssertionError("nothing goes through any more")
+""",
     "all_sends_of_a_tick_are_few_calls": """
 layer = open_layer(sys.argv[1], prefix=sys.argv[2], capacity=1000)
 layer.send("a", {})
