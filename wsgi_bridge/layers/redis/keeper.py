@@ -28,9 +28,9 @@ __all__ = ["BEAT", "LIFE", "Keeper"]
 logger = logging.getLogger(__name__)
 
 #: Seconds between heartbeats, and how long one lasts: a dead process is gone after LIFE + BEAT at
-#: most, and a process that a long computation stops for a second is not taken for dead.
-BEAT = 0.5
-LIFE = 1.5
+#: most, and a process that a computation stops for most of a second is not taken for dead.
+BEAT = 0.6
+LIFE = 1.4
 
 #: Seconds between two looks for messages that expired in queues that nobody asks for, and for
 #: changes of memberships behind readers that get no messages.
