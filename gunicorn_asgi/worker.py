@@ -266,9 +266,14 @@ class Worker(BaseWorker):
     def _is_drained(self) -> bool:
         if self.server.counters.connections or self.pool.running:
             return False
+        from wsgi_bridge.exceptions import ChannelLayerUnavailable
+
         # Only what a consumer of this process would take: nobody comes for the rest any more.
-        figures = map(self.server.layer.channel_statistics, self.consumers.channels)
-        return not any(channel["messages_pending"] for channel in figures)
+        try:
+            figures = map(self.server.layer.channel_statistics, self.consumers.channels)
+            return not any(channel["messages_pending"] for channel in figures)
+        except ChannelLayerUnavailable:
+            return True
 
     def _finish(self) -> None:
         import gevent

@@ -19,7 +19,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from wsgi_bridge.consumers import Message, Outbox
-from wsgi_bridge.exceptions import ChannelLayerError, DenyConnection
+from wsgi_bridge.exceptions import (
+    ChannelLayerError,
+    ChannelLayerUnavailable,
+    DenyConnection,
+)
 from wsgi_bridge.routing import Match
 from wsgi_bridge.wsgi import collect_response, run_wsgi
 from wsgi_bridge.wsgi_environ import make_environ
@@ -134,7 +138,10 @@ class Worker:
         room = min(self.pool.free, BATCH)
         if room <= 0 or self._listener is None:
             return  # the pool calls again when it has room
-        batch = self.layer.receive_many(self.channels, room)
+        try:
+            batch = self.layer.receive_many(self.channels, room)
+        except ChannelLayerUnavailable:
+            return  # it says so in the log itself, and wakes us when it is back
         start, run = self.pool.start, self.run
         for channel, message in batch:
             start(run, channel, message)

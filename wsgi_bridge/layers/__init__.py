@@ -43,9 +43,6 @@ _LAYERS = {
 #: Libraries of layers, each of which is an extra of the same name.
 _EXTRAS = frozenset(("redis",))
 
-#: Schemes that are decided but have no layer yet.
-_PLANNED = frozenset(("ipc",))
-
 
 def open_layer(
     url: str,
@@ -80,8 +77,6 @@ def open_layer(
 
 
 def _layer_class(url: str, scheme: str) -> type[BaseLayer]:
-    if scheme in _PLANNED and scheme not in _LAYERS:
-        raise InvalidLayerURL(f"the layer {scheme}:// is not in this version of wsgi-bridge yet")
     if scheme not in _LAYERS:
         # The scheme only: the rest of a URL may hold a password.
         known = ", ".join(f"{name}://" for name in sorted(_LAYERS))

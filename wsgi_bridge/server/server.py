@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from gevent import get_hub
 
-from wsgi_bridge.exceptions import ChannelLayerError
+from wsgi_bridge.exceptions import ChannelLayerError, ChannelLayerUnavailable
 from wsgi_bridge.layers.base import BaseLayer
 from wsgi_bridge.protocols.broadcast import Broadcast
 from wsgi_bridge.protocols.frames import SERVICE_RESTART
@@ -172,7 +172,10 @@ class ProtocolServer:
     def dispatch(self) -> None:
         """Hand every waiting reply to its connection."""
         connections = self.connections
-        batch = self.layer.receive_many([self.reply_prefix], DISPATCH_BATCH, compact=True)
+        try:
+            batch = self.layer.receive_many([self.reply_prefix], DISPATCH_BATCH, compact=True)
+        except ChannelLayerUnavailable:
+            return  # it says so in the log itself, and wakes us when it is back
         for channel, message in batch:
             if type(channel) is tuple:
                 self._broadcast(channel, message)

@@ -51,13 +51,6 @@ class TestURLs:
         with pytest.raises(InvalidLayerURL, match=message):
             open_layer(url)
 
-    def test_a_planned_layer_is_refused_clearly(self):
-        from wsgi_bridge.layers import _LAYERS, _PLANNED
-
-        for scheme in sorted(_PLANNED - set(_LAYERS)):
-            with pytest.raises(InvalidLayerURL, match="not in this version"):
-                open_layer(f"{scheme}://localhost")
-
     def test_a_missing_library_is_told_with_its_extra(self, monkeypatch):
         for name in [name for name in sys.modules if name.startswith("wsgi_bridge.layers.redis")]:
             monkeypatch.delitem(sys.modules, name)
