@@ -44,9 +44,13 @@ class GroupOperations(RedisCore):
             return
         deadline = self.clock() + self.group_expiry
         self._run(self._adds(group, channel, deadline, is_new=True))
-        if "!" not in channel:
-            # No process reads it alone: this one announces it if Redis forgets.
+        reader = reader_of(channel)
+        if "!" not in channel or reader in self.inbox.queue(reader).shard.claimed:
+            # No other process announces it if Redis forgets. One that reads the channel does, but
+            # not before it has fetched the change, which goes with Redis until then.
             self._memberships.add(group, channel, deadline)
+        else:
+            self._memberships.add_elsewhere(group, channel, deadline, self.clock())
             self._shard_of(self._codec.hashed(group)).keeper.start()
 
     def group_discard(self, group: str, channel: str) -> None:
@@ -273,6 +277,8 @@ class GroupOperations(RedisCore):
             for group, channel, deadline in known
             for request in self._adds(group, channel, deadline, is_new=False)
         ]
+        for group, channel, deadline in self._memberships.added_elsewhere(self.clock()):
+            requests += self._adds(group, channel, deadline, is_new=True)
         self._run(requests)
         if known:
             logger.info("%d memberships were announced again", len(known))

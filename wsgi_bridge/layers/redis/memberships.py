@@ -14,6 +14,7 @@ from typing import Any
 
 from wsgi_bridge.layers.membership import Groups
 from wsgi_bridge.layers.redis.locks import native_lock
+from wsgi_bridge.names import reader_of
 
 __all__ = ["ADD", "DISCARD", "FORGET", "Change", "Memberships"]
 
@@ -22,6 +23,12 @@ ADD = "add"
 DISCARD = "discard"
 FORGET = "forget"
 NOTHING = "nothing"
+
+#: Seconds for which an add to another process's channel is remembered: that one looks for changes
+#: every 5 (keeper.SWEEP), and knows of them itself from then on.
+HEARSAY = 12.0
+
+_NONE: tuple[float, dict[str, float]] = (0.0, {})
 
 #: (version, content)
 Change = tuple[float, list[Any]]
@@ -36,7 +43,9 @@ class Memberships:
         self._groups = Groups(expiry)
         self._pending: dict[str, deque[Change]] = {}
         self._versions: dict[str, float] = {}  # the last change that was fetched
-        self._own: dict[tuple[str, str], float] = {}
+        self._own: dict[str, dict[str, float]] = {}  # channel → {group: deadline}
+        # channel → (until when it is remembered, {group: deadline})
+        self._elsewhere: dict[str, tuple[float, dict[str, float]]] = {}
 
     def expand(
         self,
@@ -78,31 +87,60 @@ class Memberships:
             elif kind == FORGET:
                 self._groups.leave(reader, (channel,))
 
-    # Channels that no process expands for: who added them announces them.
+    # What this process added itself, and announces: see GroupOperations.group_add.
 
     def add(self, group: str, channel: str, deadline: float) -> None:
         """Remember an add by this process."""
         with self._lock:
-            self._own[group, channel] = deadline
+            self._own.setdefault(channel, {})[group] = deadline
+
+    def add_elsewhere(self, group: str, channel: str, deadline: float, now: float) -> None:
+        """Remember an add to a channel that another process reads, until that one knows of it."""
+        with self._lock:
+            _, groups = self._elsewhere.pop(channel, (0.0, {}))
+            groups[group] = deadline
+            self._elsewhere[channel] = (now + HEARSAY, groups)  # at the end: the oldest is first
+            while next(iter(self._elsewhere.values()))[0] <= now:
+                del self._elsewhere[next(iter(self._elsewhere))]
+
+    def added_elsewhere(self, now: float) -> list[tuple[str, str, float]]:
+        """Return (group, channel, deadline) of what other processes may not know of yet."""
+        with self._lock:
+            return [
+                (group, channel, end)
+                for channel, (until, groups) in self._elsewhere.items()
+                for group, end in groups.items()
+                if until > now
+            ]
 
     def discard(self, group: str, channel: str) -> None:
         """Forget it."""
         with self._lock:
-            self._own.pop((group, channel), None)
+            for groups in (self._own.get(channel, {}), self._elsewhere.get(channel, _NONE)[1]):
+                groups.pop(group, None)
+            if not self._own.get(channel, True):
+                del self._own[channel]
 
     def forget(self, channel: str) -> None:
         """Forget a channel."""
         with self._lock:
-            for key in [key for key in self._own if key[1] == channel]:
-                del self._own[key]
+            self._own.pop(channel, None)
+            self._elsewhere.pop(channel, None)
 
     def announced(self, readers: set[str], now: float) -> list[tuple[str, str, float]]:
         """Return (group, channel, deadline) of all that this process answers for."""
+        known: list[tuple[str, str, float]] = []
         with self._lock:
-            self._own = {key: end for key, end in self._own.items() if end > now}
-            known = [(group, channel, end) for (group, channel), end in self._own.items()]
             for reader in readers:
                 self._apply(reader, float("inf"))
+            for channel, groups in self._own.items():
+                for group, end in groups.items():
+                    if end > now and reader_of(channel) in readers:
+                        # Its change may be lost: from here on it is known without.
+                        self._groups.add(group, channel, end - self._expiry)
+                    elif end > now:
+                        known.append((group, channel, end))
+            for reader in readers:
                 known += self._groups.memberships(reader)
         return known
 
@@ -112,3 +150,4 @@ class Memberships:
             self._groups.clear()
             self._pending.clear()
             self._own.clear()
+            self._elsewhere.clear()
