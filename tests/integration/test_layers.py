@@ -8,7 +8,9 @@ import signal
 import urllib.request
 from collections.abc import Iterator
 
+import psutil
 import pytest
+from websockets.sync.client import ClientConnection
 
 from tests.integration.servers import PATIENCE, Server, run_server, wait_for
 from tests.integration.sockets import open_socket
@@ -38,13 +40,26 @@ def rooms(request: pytest.FixtureRequest, tmp_path: object) -> Iterator[Server]:
         yield stack.enter_context(run_rooms(layer))
 
 
-def enter(stack: contextlib.ExitStack, server: Server, *, on_each: int) -> dict[str, list[object]]:
-    """Return open sockets by the process that accepted them, some on every process."""
-    sockets: dict[str, list[object]] = {}
+def holder_of(server: Server, socket: ClientConnection) -> int:
+    """Return the process that holds the other end; any of them may have run the consumer."""
+    port = socket.socket.getsockname()[1]
+    for pid in server.worker_pids():
+        connections = psutil.Process(pid).net_connections(kind="tcp")
+        if any(each.raddr and each.raddr.port == port for each in connections):
+            return pid
+    raise AssertionError(f"no process holds the socket from port {port}")
+
+
+def enter(
+    stack: contextlib.ExitStack, server: Server, *, on_each: int
+) -> dict[int, list[ClientConnection]]:
+    """Return open sockets by the process that holds them, some on every process."""
+    sockets: dict[int, list[ClientConnection]] = {}
 
     def has_enough() -> bool:
         socket = stack.enter_context(open_socket(server, "/room"))
-        sockets.setdefault(socket.recv(PATIENCE), []).append(socket)
+        socket.recv(PATIENCE)
+        sockets.setdefault(holder_of(server, socket), []).append(socket)
         return len(sockets) == WORKERS and min(map(len, sockets.values())) >= on_each
 
     wait_for(has_enough, f"{on_each} sockets on each of {WORKERS} processes", log=server.log)
@@ -82,7 +97,7 @@ def test_the_sockets_of_a_killed_process_are_lost_and_no_others(tmp_path: object
         os.kill(victim, signal.SIGKILL)
         server.wait_for(lambda: victim not in server.worker_pids(), "the process to be reaped")
         server.wait_for(lambda: len(server.worker_pids()) == WORKERS, "its successor")
-        left = [socket for pid, some in sockets.items() if pid == str(survivor) for socket in some]
+        left = list(sockets[survivor])
         left.append(stack.enter_context(open_socket(server, "/room")))
         left[-1].recv(PATIENCE)
         left[-1].send("still here")
@@ -103,7 +118,7 @@ def test_sockets_stay_open_while_redis_is_away() -> None:
         everyone = [socket for some in sockets.values() for socket in some]
         redis.restart()
 
-        def hears(socket: object) -> bool:
+        def hears(socket: ClientConnection) -> bool:
             """Push; whether it came. The first ones may find nobody announced again yet."""
             with contextlib.suppress(OSError, TimeoutError):
                 urllib.request.urlopen(server.url + "/say?back", timeout=PATIENCE).close()
