@@ -83,9 +83,6 @@ class Worker(BaseWorker):
         if cfg.threads > 1:
             log.warning("gunicorn_asgi.Worker runs the app in greenlets: threads=%s is ignored",
                         cfg.threads)  # fmt: skip
-        if cfg.workers > 1:
-            log.warning("the memory:// layer is one process's: with %s workers, groups reach only "
-                        "the sockets of their own worker", cfg.workers)  # fmt: skip
 
     # Life
 
@@ -198,7 +195,14 @@ class Worker(BaseWorker):
         """
         most = max(MIN_CAPACITY, self.cfg.worker_connections)
         channels = {"http.*": most, "websocket.*": most, "gunicorn.response.*": 16 * most}
-        return bridge.open_layer(channel_capacity=channels)
+        layer = bridge.open_layer(channel_capacity=channels)
+        if self.cfg.workers > 1 and self.age == 1 and bridge.layer_url.startswith("memory:"):
+            self.log.warning(
+                "with %s workers and the memory:// layer, groups reach only the sockets of their "
+                "own worker: name a layer that joins them, such as CHANNEL_LAYER=ipc://mysite",
+                self.cfg.workers,
+            )
+        return layer
 
     def _environ(self) -> dict[str, object]:
         from gunicorn.http.wsgi import WSGIErrorsWrapper
