@@ -6,6 +6,7 @@ is imported in gunicorn's master, unpatched; what needs gevent is imported after
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gc
 import os
@@ -192,11 +193,22 @@ class Worker(BaseWorker):
         Each connection has one request or one event on its way, and a consumer a window of
         messages: a burst of all of them at once is no overload. What the layer's URL says goes
         before this.
+
+        Several workers share a layer, which is their gunicorn's unless the site names one.
         """
+        from wsgi_bridge.bridge import DEFAULT_LAYER
+        from wsgi_bridge.layers import has_layer
+        from wsgi_bridge.layers.memory import MemoryLayer
+
         most = max(MIN_CAPACITY, self.cfg.worker_connections)
         channels = {"http.*": most, "websocket.*": most, "gunicorn.response.*": 16 * most}
-        layer = bridge.open_layer(channel_capacity=channels)
-        if self.cfg.workers > 1 and self.age == 1 and bridge.layer_url.startswith("memory:"):
+        has_siblings = self.cfg.workers > 1
+        layer = bridge.open_layer(
+            default=_sibling_url(self.ppid) if has_siblings and has_layer("ipc") else DEFAULT_LAYER,
+            local_first=True,
+            channel_capacity=channels,
+        )
+        if has_siblings and isinstance(layer, MemoryLayer) and self.age == 1:  # once is enough
             self.log.warning(
                 "with %s workers and the memory:// layer, groups reach only the sockets of their "
                 "own worker: name a layer that joins them, such as CHANNEL_LAYER=ipc://mysite",
@@ -268,13 +280,18 @@ class Worker(BaseWorker):
             time.sleep(DRAIN_STEP)
 
     def _is_drained(self) -> bool:
+        from wsgi_bridge.layers.local_first import LocalFirstLayer
+
         if self.server.counters.connections or self.pool.running:
             return False
         from wsgi_bridge.exceptions import ChannelLayerUnavailable
 
-        # Only what a consumer of this process would take: nobody comes for the rest any more.
+        # Only what a consumer of this process would take: nobody comes for the rest any more. What
+        # waits in a layer that is shared is for whoever is left.
+        layer = self.server.layer
+        own = layer.local if isinstance(layer, LocalFirstLayer) else layer
         try:
-            figures = map(self.server.layer.channel_statistics, self.consumers.channels)
+            figures = map(own.channel_statistics, self.consumers.channels)
             return not any(channel["messages_pending"] for channel in figures)
         except ChannelLayerUnavailable:
             return True
@@ -291,6 +308,19 @@ class Worker(BaseWorker):
             gevent.kill(consumer)
         gevent.sleep(0)  # they run to their end, unless they refuse to
         self.server.close()
+
+
+def _sibling_url(master: int) -> str:
+    """Return the URL of the layer that the workers of one gunicorn share.
+
+    It is named after the master, which outlives a reload: its process id, and the time at which it
+    started, since containers that share a directory have the same ids. Two gunicorns never meet.
+    """
+    started = ""
+    with contextlib.suppress(OSError), open(f"/proc/{master}/stat") as stat:
+        # proc(5): field 22, in ticks since boot; the second one may hold blanks and brackets.
+        started = stat.read().rpartition(")")[2].split()[19]
+    return f"ipc://gunicorn-{master}-{started or 0}"
 
 
 def _gunicorn_version() -> str:

@@ -50,7 +50,10 @@ class Bridge:
     @property
     def layer_url(self) -> str:
         """The URL of the layer that will be opened; "" if an open one was given."""
-        option = os.environ.get(LAYER_VARIABLE) or self._layer_option or DEFAULT_LAYER
+        return self._find_url(DEFAULT_LAYER)
+
+    def _find_url(self, default: str) -> str:
+        option = os.environ.get(LAYER_VARIABLE) or self._layer_option or default
         return option if isinstance(option, str) else ""
 
     @property
@@ -61,20 +64,29 @@ class Bridge:
         assert self._layer is not None
         return self._layer
 
-    def open_layer(self, **options: Any) -> BaseLayer:
+    def open_layer(
+        self, *, default: str = DEFAULT_LAYER, local_first: bool = False, **options: Any
+    ) -> BaseLayer:
         """Open the layer for this process and make it the default of ``Group`` and ``Channel``.
 
-        ``options`` are those that the server would have; what the URL says goes before them.
+        ``default`` is the URL when neither the site nor the environment names a layer.
+        ``local_first``: this process is server and worker, and puts a layer of its own before one
+        that it shares with others. ``options`` are those that the server would have; what the URL
+        says goes before them.
         """
-        url = self.layer_url
-        option = self._layer_option
-        if not url and isinstance(option, BaseLayer):
-            self._layer = option
-        else:
-            self._layer = open_layer(url, **options)
+        layer = self._find_layer(default, options)
+        if local_first:
+            layer = _put_local_first(layer)
+        self._layer = layer
         self._layer_pid = os.getpid()
-        set_default_layer(self._layer)
-        return self._layer
+        set_default_layer(layer)
+        return layer
+
+    def _find_layer(self, default: str, options: dict[str, Any]) -> BaseLayer:
+        url = self._find_url(default)
+        if not url and isinstance(self._layer_option, BaseLayer):
+            return self._layer_option
+        return open_layer(url, **options)
 
     def statistics(self) -> dict[str, Any]:
         """Return what this process's server counted, and the layer's statistics under ``layer``.
@@ -110,3 +122,13 @@ class Bridge:
         path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
         message = {"path": path.encode("latin-1").decode("utf-8", "replace")}
         return self.router.accepts_websocket(message)
+
+
+def _put_local_first(layer: BaseLayer) -> BaseLayer:
+    """Return a layer that others share behind one of this process; others as they are."""
+    from wsgi_bridge.layers.local_first import LocalFirstLayer
+    from wsgi_bridge.layers.memory import MemoryLayer
+
+    if isinstance(layer, (LocalFirstLayer, MemoryLayer)):
+        return layer
+    return LocalFirstLayer.over(layer)

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from types import SimpleNamespace
+
 import pytest
 from gunicorn.config import Config
 
 from gunicorn_asgi import Worker
+from wsgi_bridge import Bridge, layers, open_layer
+from wsgi_bridge.bridge import LAYER_VARIABLE
+from wsgi_bridge.consumers import set_default_layer
+from wsgi_bridge.layers.base import BaseLayer
+from wsgi_bridge.layers.local_first import LocalFirstLayer
+from wsgi_bridge.layers.memory import MemoryLayer
 
 
 class Log:
@@ -58,3 +67,89 @@ def test_what_cannot_be_done_is_refused_with_what_to_do_instead(settings):
 def test_what_is_ignored_is_a_warning_that_names_it(settings, word):
     (warning,) = check(**settings)
     assert word in warning
+
+
+# The layer
+
+
+class Shared(BaseLayer):
+    """A layer that others share, as far as it takes to open it."""
+
+    @classmethod
+    def from_url(cls, url, **options):
+        layer = cls(**options)
+        layer.url = url.geturl()
+        return layer
+
+
+Shared.__abstractmethods__ = frozenset()
+
+
+@pytest.fixture
+def ipc(monkeypatch):
+    monkeypatch.setitem(layers._LAYERS, "ipc", f"{__name__}:Shared")
+
+
+@pytest.fixture(autouse=True)
+def no_layer(monkeypatch):
+    monkeypatch.delenv(LAYER_VARIABLE, raising=False)
+    yield
+    set_default_layer(None)
+
+
+def open_as_worker(bridge, *, workers=2, master=None, age=1):
+    """Return the layer that one of several workers opens, and what it warned of."""
+    cfg = Config()
+    cfg.set("workers", workers)
+    log = Log()
+    worker = SimpleNamespace(cfg=cfg, log=log, ppid=master or os.getpid(), age=age)
+    return Worker._open_layer(worker, bridge), log.warnings
+
+
+def site(environ, start_response):
+    return []
+
+
+def test_one_worker_has_the_memory_layer(ipc):
+    layer, warnings = open_as_worker(Bridge(site), workers=1)
+    assert (type(layer), warnings) == (MemoryLayer, [])
+
+
+def test_several_workers_share_a_layer_behind_their_own(ipc):
+    first, second = (open_as_worker(Bridge(site))[0] for _ in range(2))
+    assert isinstance(first, LocalFirstLayer)
+    assert first.shared.url == second.shared.url
+    assert first.shared.url.startswith(f"ipc://gunicorn-{os.getpid()}-")
+    for layer in (first, first.local, first.shared):
+        assert layer.capacity_of("http.request") == 1000
+
+
+def test_two_gunicorns_never_meet(ipc):
+    urls = {open_as_worker(Bridge(site), master=pid)[0].shared.url for pid in (os.getpid(), 1)}
+    assert len(urls) == 2
+
+
+def test_a_master_that_cannot_be_looked_at_is_known_by_its_id(ipc):
+    assert open_as_worker(Bridge(site), master=2**30)[0].shared.url == f"ipc://gunicorn-{2**30}-0"
+
+
+def test_the_layer_that_a_site_names_is_used(ipc, monkeypatch):
+    layer, _ = open_as_worker(Bridge(site, layer="ipc://named?capacity=7"), workers=1)
+    assert (layer.shared.url, layer.local.capacity) == ("ipc://named?capacity=7", 7)
+    given = Shared()
+    assert open_as_worker(Bridge(site, layer=given))[0].shared is given
+    monkeypatch.setenv(LAYER_VARIABLE, "ipc://environment")
+    assert open_as_worker(Bridge(site))[0].shared.url == "ipc://environment"
+
+
+def test_a_layer_that_is_local_first_already_is_not_wrapped_again():
+    given = LocalFirstLayer(MemoryLayer(), Shared())
+    assert open_as_worker(Bridge(site, layer=given))[0] is given
+
+
+def test_groups_of_the_memory_layer_are_warned_of_once(ipc, monkeypatch):
+    bridge = Bridge(site, layer=open_layer("memory://"))
+    assert [open_as_worker(bridge, age=age)[1] != [] for age in (1, 2)] == [True, False]
+    monkeypatch.delitem(layers._LAYERS, "ipc")
+    (warning,) = open_as_worker(Bridge(site), workers=4)[1]
+    assert "4 workers" in warning

@@ -27,7 +27,7 @@ from wsgi_bridge.layers.base import (
     ChannelCapacity,
 )
 
-__all__ = ["BaseLayer", "open_layer"]
+__all__ = ["BaseLayer", "has_layer", "open_layer"]
 
 #: Scheme of a URL → "module:class" of the layer.
 _LAYERS = {
@@ -74,6 +74,11 @@ def open_layer(
     )
     options.update(_url_options(parts, layer_class))
     return layer_class.from_url(parts, **options)
+
+
+def has_layer(scheme: str) -> bool:
+    """Whether this version has a layer for URLs of that scheme."""
+    return scheme in _LAYERS
 
 
 def _layer_class(url: str, scheme: str) -> type[BaseLayer]:

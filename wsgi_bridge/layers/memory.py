@@ -34,7 +34,7 @@ from wsgi_bridge.layers.queue import Names, Queue, Wake, sum_statistics
 from wsgi_bridge.layers.statistics import Statistics
 from wsgi_bridge.names import check_channel, check_group, check_reader, reader_of
 
-__all__ = ["MemoryLayer"]
+__all__ = ["MemoryLayer", "native_lock"]
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class MemoryLayer(BaseLayer):
     def __init__(self, *, strict: bool = False, **options: Any) -> None:
         super().__init__(**options)
         self._strict = strict
-        self._lock = _native_lock()
+        self._lock = native_lock()
         self._queues: dict[str, Queue] = {}
         self._groups = Groups(self.group_expiry)
         self._retired = Queue("", 0)  # holds the counts of queues that were swept
@@ -69,7 +69,7 @@ class MemoryLayer(BaseLayer):
 
         What waited at the fork is the parent's to deliver; here it would be delivered twice.
         """
-        self._lock = _native_lock()
+        self._lock = native_lock()
         self._queues = {}
         self._groups.clear()
 
@@ -171,6 +171,24 @@ class MemoryLayer(BaseLayer):
             for queue in queues:
                 queue.wakes = (*queue.wakes, wake)
         return _Listener(self, queues, wake)
+
+    def pending(self, reader: str) -> int:
+        """Return how many messages wait for a reader, expired ones perhaps included. Hot path."""
+        queue = self._queues.get(reader)
+        return 0 if queue is None else len(queue.entries)
+
+    def age(self, reader: str) -> float:
+        """Return for how many seconds the oldest message of a reader has waited. Hot path."""
+        try:
+            deadline = self._queues[reader].entries[0][0]
+        except LookupError:  # without the lock, it may just be taken
+            return 0.0
+        return self.clock() - deadline + self.expiry
+
+    def wakes_of(self, reader: str) -> tuple[Wake, ...]:
+        """Return the wakes of those who listen on a reader."""
+        queue = self._queues.get(reader)
+        return () if queue is None else queue.wakes
 
     # Groups.
 
@@ -382,7 +400,7 @@ class _Reset:
             layer._reset()
 
 
-def _native_lock() -> AbstractContextManager[bool]:
+def native_lock() -> AbstractContextManager[bool]:
     """Return a re-entrant lock of the interpreter, not the greenlet one that gevent put there."""
     monkey = sys.modules.get("gevent.monkey")
     make = monkey.get_original("_thread", "RLock") if monkey else _thread.RLock
