@@ -203,8 +203,13 @@ class Worker(BaseWorker):
         most = max(MIN_CAPACITY, self.cfg.worker_connections)
         channels = {"http.*": most, "websocket.*": most, "gunicorn.response.*": 16 * most}
         has_siblings = self.cfg.workers > 1
+        default = DEFAULT_LAYER
+        if has_siblings and has_layer("ipc"):
+            default = _sibling_url(self.ppid)
+            if self.age == 1:
+                _remove_left_behind(default)
         layer = bridge.open_layer(
-            default=_sibling_url(self.ppid) if has_siblings and has_layer("ipc") else DEFAULT_LAYER,
+            default=default,
             local_first=True,
             channel_capacity=channels,
         )
@@ -321,6 +326,13 @@ def _sibling_url(master: int) -> str:
         # proc(5): field 22, in ticks since boot; the second one may hold blanks and brackets.
         started = stat.read().rpartition(")")[2].split()[19]
     return f"ipc://gunicorn-{master}-{started or 0}"
+
+
+def _remove_left_behind(url: str) -> None:
+    """Remove the layers of gunicorns that have gone: nobody else would, as each has its own."""
+    from wsgi_bridge.layers.ipc.directory import remove_abandoned
+
+    remove_abandoned("gunicorn-*", own=url.removeprefix("ipc://"))
 
 
 def _gunicorn_version() -> str:

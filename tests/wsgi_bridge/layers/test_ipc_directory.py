@@ -2,7 +2,10 @@
 
 import os
 import stat
+import subprocess
+import sys
 import tempfile
+import textwrap
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -50,6 +53,30 @@ class TestNames:
     def test_other_urls_are_refused(self, url):
         with pytest.raises(InvalidLayerURL, match="expected ipc://NAME"):
             IpcLayer.from_url(urlsplit(url))
+
+
+class TestLeftBehind:
+    def test_what_no_process_uses_is_removed_and_nothing_else(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+        for name in ("gunicorn-1", "gunicorn-2", "gunicorn-3", "site"):
+            use(find_directory(name, ""))
+        # Held by another process: locks do not conflict within one.
+        child = textwrap.dedent("""
+            from wsgi_bridge.layers import open_layer
+            layer = open_layer("ipc://gunicorn-2")
+            layer.send("a", {})
+            print("ready", flush=True)
+            input()
+        """)
+        with subprocess.Popen(
+            [sys.executable, "-c", child], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout.readline() == "ready\n"
+            assert directory.remove_abandoned("gunicorn-*", own="gunicorn-3") == ["gunicorn-1"]
+            left = sorted(path.name for path in find_directory("site", "").parent.iterdir())
+            assert left == ["gunicorn-2", "gunicorn-3", "site"]
+            process.communicate("\n")
+        assert directory.remove_abandoned("gunicorn-*", own="") == ["gunicorn-2", "gunicorn-3"]
 
 
 class TestRefusals:

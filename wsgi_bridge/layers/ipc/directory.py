@@ -17,6 +17,7 @@ import contextlib
 import fcntl
 import os
 import re
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -24,9 +25,10 @@ from pathlib import Path
 
 from wsgi_bridge.exceptions import ChannelLayerUnavailable, InvalidLayerURL
 
-__all__ = ["MAX_READERS", "Directory", "find_directory"]
+__all__ = ["MAX_READERS", "Directory", "find_directory", "remove_abandoned"]
 
 MARKER = "wsgi-bridge-ipc"
+PROCESSES_LOCK = "processes.lock"
 
 #: Version of what is in the directory. A process of another version is refused.
 FORMAT = 1
@@ -65,6 +67,29 @@ def find_directory(name: str, path: str) -> Path:
             "or ipc:///path/of/a/directory"
         )
     return _base() / f"wsgi-bridge-{os.geteuid()}" / name
+
+
+def remove_abandoned(pattern: str, own: str) -> list[str]:
+    """Remove this user's layers of that kind that no process uses any more; return their names.
+
+    `pattern` is a glob of names; `own` is never touched. A process that uses a layer holds a lock
+    in its directory, which other containers on the same file system see too.
+    """
+    removed = []
+    for path in sorted((_base() / f"wsgi-bridge-{os.geteuid()}").glob(pattern)):
+        if path.name != own and _is_abandoned(path):
+            shutil.rmtree(path, ignore_errors=True)
+            removed.append(path.name)
+    return removed
+
+
+def _is_abandoned(path: Path) -> bool:
+    try:
+        with open(path / PROCESSES_LOCK, "r+b") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False  # in use, just being made, or not ours to judge
+    return True
 
 
 def _base() -> Path:
@@ -197,7 +222,7 @@ class Directory:
 
     def _clear(self) -> None:
         for name in os.listdir(self.path):
-            if name in ("data", "data-lock", "processes.lock") or name.endswith(".sock"):
+            if name in ("data", "data-lock", PROCESSES_LOCK) or name.endswith(".sock"):
                 (self.path / name).unlink()
 
     def _choose_size(self) -> int:

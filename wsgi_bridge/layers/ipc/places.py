@@ -11,7 +11,7 @@ import fcntl
 import os
 
 from wsgi_bridge.exceptions import ChannelLayerUnavailable
-from wsgi_bridge.layers.ipc.directory import Directory
+from wsgi_bridge.layers.ipc.directory import PROCESSES_LOCK, Directory
 
 __all__ = ["MAX_PLACES", "Places"]
 
@@ -23,7 +23,7 @@ class Places:
     """The places of a directory. Number 0 is nobody's."""
 
     def __init__(self, directory: Directory) -> None:
-        self._path = directory.path / "processes.lock"
+        self._path = directory.path / PROCESSES_LOCK
         self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def take(self) -> int:
