@@ -30,10 +30,10 @@ def run_rooms(layer: str, **options: object) -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(params=["ipc", "redis"])
+@pytest.fixture(params=["default", "ipc", "redis"])
 def rooms(request: pytest.FixtureRequest, tmp_path: object) -> Iterator[Server]:
     with contextlib.ExitStack() as stack:
-        layer = f"ipc://{tmp_path}/layer"
+        layer = f"ipc://{tmp_path}/layer" if request.param == "ipc" else ""
         if request.param == "redis":
             need_redis()
             layer = stack.enter_context(RedisServer()).url
