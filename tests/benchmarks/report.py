@@ -41,7 +41,7 @@ def measured(scenario: Scenario, samples: Samples) -> str:
         head = ("server", f"{scenario.operations}/s", "p50 ms", "p99 ms")
         head += ("server CPU µs each", "lowest to highest", "core of server", "of load")
         body = table(head, [_load_row(name, rounds) for name, rounds in samples.items()])
-    return f"### {scenario.title}\n\n{body}\n"
+    return f"## {scenario.title}\n\n{body}\n"
 
 
 def _load_row(name: str, samples: list[Sample]) -> tuple[str, ...]:

@@ -40,9 +40,10 @@ __all__ = ["Health", "Pipe", "is_displaced"]
 FIRST_DELAY = 0.05
 LONGEST_DELAY = 5.0
 
-#: Attempts at commands that a cluster is about to move elsewhere, and seconds between them.
-MOVES = 20
-MOVE_DELAY = 0.02
+#: Attempts at commands that a cluster is about to move elsewhere, and seconds between them. The
+#: nodes tell one another once a second who has a slot, and send us to and fro until all know.
+MOVES = 30
+MOVE_DELAY = 0.1
 
 #: Errors that say "not here": nothing was run, and the shard has to be looked for again.
 _DISPLACED = (AskError, ClusterDownError, MovedError, ReadOnlyError, TryAgainError)
