@@ -133,8 +133,11 @@ class Doorbell:
         if hearing is None or self._closed:
             return
         if timeout is not None and timeout < SWEEP_INTERVAL:
+            descriptor = hearing.fileno()
+            if descriptor < 0:
+                return  # closed by another thread meanwhile
             poll = select.poll()
-            poll.register(hearing.fileno(), select.POLLIN)
+            poll.register(descriptor, select.POLLIN)
             poll.poll(max(0.0, timeout) * 1000)
             self._tell(_receive_all(hearing))
         else:
@@ -239,6 +242,10 @@ def _receive(hearing: _socket.socket) -> list[str]:
         first = hearing.recv(_SIZE).decode("ascii", "replace")
     except (BlockingIOError, InterruptedError):
         return []
+    except OSError:
+        if hearing.fileno() >= 0:
+            raise
+        return []  # closed by another thread meanwhile
     return [first, *_receive_all(hearing)]
 
 
@@ -249,6 +256,10 @@ def _receive_all(hearing: _socket.socket) -> list[str]:
             names.append(hearing.recv(_SIZE, socket.MSG_DONTWAIT).decode("ascii", "replace"))
     except (BlockingIOError, InterruptedError):
         return names
+    except OSError:
+        if hearing.fileno() >= 0:
+            raise
+        return names  # closed by another thread meanwhile
 
 
 def watch_in_hub() -> Watch | None:
