@@ -34,12 +34,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from urllib.parse import SplitResult
 
 from wsgi_bridge.exceptions import InvalidName
 from wsgi_bridge.layers.statistics import Statistics
 from wsgi_bridge.names import SUFFIX_LENGTH, check_pattern
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # typing has it from 3.11
 
 __all__ = [
     "DEFAULT_CAPACITY",
@@ -71,20 +74,23 @@ ChannelCapacity = Mapping[str | re.Pattern[str], int]
 _Result = TypeVar("_Result")
 
 
-class Listener(Protocol):
+class Listener(ABC):
     """A registration made by `BaseLayer.listen`; a context manager that closes itself."""
 
+    @abstractmethod
     def close(self) -> None:
         """End the registration; idempotent. A call of `wake` that has begun may still arrive."""
 
-    def __enter__(self) -> Listener: ...
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self,
         kind: type[BaseException] | None,
         value: BaseException | None,
         traceback: TracebackType | None,
-    ) -> None: ...
+    ) -> None:
+        self.close()
 
 
 def parse_channel_capacity(text: str) -> dict[str | re.Pattern[str], int]:

@@ -21,7 +21,8 @@ from functools import partial
 
 from wsgi_bridge.exceptions import ChannelLayerUnavailable
 from wsgi_bridge.layers.base import BaseLayer, Listener
-from wsgi_bridge.layers.memory import MemoryLayer, native_lock
+from wsgi_bridge.layers.concurrency import native_lock
+from wsgi_bridge.layers.memory import MemoryLayer
 
 __all__ = ["Ears"]
 

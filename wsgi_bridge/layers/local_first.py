@@ -25,18 +25,16 @@ from __future__ import annotations
 
 import itertools
 import logging
-import os
 import secrets
 import threading
 import time
-import weakref
 from collections.abc import Callable, Collection, Sequence
-from types import TracebackType
 from typing import Any
 from urllib.parse import SplitResult
 
 from wsgi_bridge.exceptions import ChannelFull, ChannelLayerUnavailable, InvalidLayerURL
 from wsgi_bridge.layers.base import BaseLayer, Batch, Listener, _Result
+from wsgi_bridge.layers.concurrency import reset_after_fork
 from wsgi_bridge.layers.ears import Ears
 from wsgi_bridge.layers.exports import Exports
 from wsgi_bridge.layers.memory import MemoryLayer
@@ -115,7 +113,7 @@ class LocalFirstLayer(BaseLayer):
         self._retry_at = 0.0
         self._is_cut_off = False
         self._reset()
-        os.register_at_fork(after_in_child=_Reset(self))
+        reset_after_fork(self._leave_parent)
 
     def _reset(self) -> None:
         """Begin anew: in a forked child, too, which is another process with readers of its own."""
@@ -453,7 +451,7 @@ class LocalFirstLayer(BaseLayer):
         return await self.shared._call_async(function, *arguments)
 
 
-class _Listener:
+class _Listener(Listener):
     """What `LocalFirstLayer.listen` returns: a local listener, and what it has open of the ears."""
 
     def __init__(self, local: Listener, ears: Ears, names: Sequence[str]) -> None:
@@ -465,29 +463,6 @@ class _Listener:
         self._local.close()
         names, self._names = self._names, ()
         self._ears.release(names)
-
-    def __enter__(self) -> _Listener:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-class _Reset:
-    """Resets a layer after a fork, without keeping it alive until then."""
-
-    def __init__(self, layer: LocalFirstLayer) -> None:
-        self._layer = weakref.ref(layer)
-
-    def __call__(self) -> None:
-        layer = self._layer()
-        if layer is not None:
-            layer._leave_parent()
 
 
 def _options(layer: BaseLayer) -> dict[str, Any]:

@@ -14,27 +14,22 @@ that is protocol server and worker at once. It is not shared: a forked child sta
 
 from __future__ import annotations
 
-import _thread
 import logging
-import os
-import sys
-import weakref
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from operator import attrgetter
-from types import TracebackType
 from typing import Any, ClassVar
 from urllib.parse import SplitResult
 
 from wsgi_bridge.copying import copy_message, copy_trusted
 from wsgi_bridge.exceptions import ChannelFull, ChannelLayerUnavailable
-from wsgi_bridge.layers.base import BaseLayer, Batch, _Result
+from wsgi_bridge.layers.base import BaseLayer, Batch, Listener, _Result
+from wsgi_bridge.layers.concurrency import native_lock, reset_after_fork
 from wsgi_bridge.layers.membership import Groups
 from wsgi_bridge.layers.queue import Names, Queue, Wake, sum_statistics
 from wsgi_bridge.layers.statistics import Statistics
 from wsgi_bridge.names import check_channel, check_group, check_reader, reader_of
 
-__all__ = ["MemoryLayer", "native_lock"]
+__all__ = ["MemoryLayer"]
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +57,7 @@ class MemoryLayer(BaseLayer):
         self._turn = 0
         self._sweep_size = SWEEP_SIZE
         self._closed = False
-        os.register_at_fork(after_in_child=_Reset(self))
+        reset_after_fork(self._reset)
 
     def _reset(self) -> None:
         """Start empty: in a forked child, where the lock may be held by a thread of the parent.
@@ -360,7 +355,7 @@ class MemoryLayer(BaseLayer):
 _turn_of = attrgetter("turn")
 
 
-class _Listener:
+class _Listener(Listener):
     """What `MemoryLayer.listen` returns."""
 
     def __init__(self, layer: MemoryLayer, queues: list[Queue], wake: Wake) -> None:
@@ -375,34 +370,3 @@ class _Listener:
                 kept = list(queue.wakes)
                 kept.remove(self._wake)
                 queue.wakes = tuple(kept)
-
-    def __enter__(self) -> _Listener:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-class _Reset:
-    """Resets a layer after a fork, without keeping it alive until then."""
-
-    def __init__(self, layer: MemoryLayer) -> None:
-        self._layer = weakref.ref(layer)
-
-    def __call__(self) -> None:
-        layer = self._layer()
-        if layer is not None:
-            layer._reset()
-
-
-def native_lock() -> AbstractContextManager[bool]:
-    """Return a re-entrant lock of the interpreter, not the greenlet one that gevent put there."""
-    monkey = sys.modules.get("gevent.monkey")
-    make = monkey.get_original("_thread", "RLock") if monkey else _thread.RLock
-    lock: AbstractContextManager[bool] = make()
-    return lock

@@ -21,7 +21,7 @@ from typing import Any
 
 from wsgi_bridge.copying import copy_trusted
 from wsgi_bridge.layers.base import Batch
-from wsgi_bridge.layers.memory import native_lock
+from wsgi_bridge.layers.concurrency import native_lock
 
 __all__ = ["OwnReader"]
 

@@ -16,6 +16,7 @@ from functools import partial
 from typing import TypeVar
 
 from wsgi_bridge.exceptions import ChannelLayerUnavailable
+from wsgi_bridge.layers.concurrency import native_lock
 from wsgi_bridge.layers.ipc import figures
 from wsgi_bridge.layers.ipc.directory import Directory
 from wsgi_bridge.layers.ipc.doorbell import SWEEP_INTERVAL, Doorbell, Watch
@@ -24,7 +25,7 @@ from wsgi_bridge.layers.ipc.places import Places
 from wsgi_bridge.layers.ipc.queues import Queues
 from wsgi_bridge.layers.ipc.records import has_work, listing_key, place_key, record_key
 from wsgi_bridge.layers.ipc.session import Rings, Session
-from wsgi_bridge.layers.ipc.store import Lock, Reentered, Store, StoreFull, Txn, native
+from wsgi_bridge.layers.ipc.store import Reentered, Store, StoreFull, Txn
 
 __all__ = ["Attachment", "attach"]
 
@@ -32,7 +33,7 @@ _Result = TypeVar("_Result")
 Wake = Callable[[], object]
 
 _attachments: dict[str, Attachment] = {}
-_lock: Lock = native("RLock")()
+_lock = native_lock()
 
 
 def attach(directory: Directory, clock: Callable[[], float]) -> Attachment:
@@ -320,7 +321,7 @@ def _after_fork_in_parent() -> None:
 
 def _after_fork_in_child() -> None:
     global _lock
-    _lock = native("RLock")()
+    _lock = native_lock()
     for attachment in _attachments.values():
         attachment.abandon()
     _attachments.clear()

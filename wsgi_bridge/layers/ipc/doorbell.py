@@ -33,7 +33,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from wsgi_bridge.layers.ipc.store import native
+from wsgi_bridge.layers.concurrency import native
 
 __all__ = ["SWEEP_INTERVAL", "Doorbell", "Watch", "watch_in_hub"]
 

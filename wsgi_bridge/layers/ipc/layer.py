@@ -17,11 +17,9 @@ import logging
 import os
 import threading
 import time
-import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any, ClassVar
 from urllib.parse import SplitResult, unquote
 
@@ -29,7 +27,8 @@ import msgpack
 
 from wsgi_bridge.copying import copy_message
 from wsgi_bridge.exceptions import ChannelFull, ChannelLayerUnavailable
-from wsgi_bridge.layers.base import BaseLayer, Batch, _Result
+from wsgi_bridge.layers.base import BaseLayer, Batch, Listener, _Result
+from wsgi_bridge.layers.concurrency import native, reset_after_fork
 from wsgi_bridge.layers.ipc import figures
 from wsgi_bridge.layers.ipc.attachment import Attachment, Wake, attach
 from wsgi_bridge.layers.ipc.directory import Directory, find_directory
@@ -45,7 +44,7 @@ from wsgi_bridge.layers.ipc.records import (
     record_key,
 )
 from wsgi_bridge.layers.ipc.session import Rings, Session
-from wsgi_bridge.layers.ipc.store import Reentered, StoreFull, Txn, native
+from wsgi_bridge.layers.ipc.store import Reentered, StoreFull, Txn
 from wsgi_bridge.layers.statistics import Statistics
 from wsgi_bridge.names import check_channel, check_group, check_reader, reader_of
 
@@ -60,8 +59,6 @@ GATHER = 0.000_05
 
 #: Names that are remembered as checked: those of one busy process, not of all its uploads.
 MAX_CHECKED = 10_000
-
-_layers: weakref.WeakSet[IpcLayer] = weakref.WeakSet()
 
 
 class IpcLayer(BaseLayer):
@@ -84,7 +81,7 @@ class IpcLayer(BaseLayer):
         self._in_flow = False  # whether the last wait ended with several messages
         self._listeners: set[_Listener] = set()
         self._readers: set[str] = set()  # names that were checked
-        _layers.add(self)
+        reset_after_fork(self._reset)
 
     @classmethod
     def from_url(cls, url: SplitResult, **options: Any) -> IpcLayer:
@@ -411,7 +408,7 @@ def _decode(
         return []
 
 
-class _Listener:
+class _Listener(Listener):
     """What `IpcLayer.listen` returns; `hears` if its owner hears for itself."""
 
     def __init__(
@@ -433,22 +430,3 @@ class _Listener:
         if attachment is not None:
             attachment.unlisten(self._readers, self.wake, hears=self._hears)
             self._layer._listeners.discard(self)
-
-    def __enter__(self) -> _Listener:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-def _after_fork() -> None:
-    for layer in list(_layers):
-        layer._reset()
-
-
-os.register_at_fork(after_in_child=_after_fork)

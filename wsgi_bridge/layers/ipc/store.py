@@ -15,20 +15,19 @@
 
 from __future__ import annotations
 
-import _thread
 import errno
 import logging
 import os
-import sys
 from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 import lmdb
 
 from wsgi_bridge.exceptions import ChannelLayerUnavailable
+from wsgi_bridge.layers.concurrency import native_lock
 from wsgi_bridge.layers.ipc.directory import MAX_READERS, Directory
 
-__all__ = ["Lock", "Reentered", "Store", "StoreFull", "Txn", "native"]
+__all__ = ["Reentered", "Store", "StoreFull", "Txn"]
 
 logger = logging.getLogger(__name__)
 
@@ -52,27 +51,6 @@ class Reentered(Exception):
     """A finalizer writes while a transaction of its own thread is under way."""
 
 
-class Lock(Protocol):
-    """A re-entrant lock."""
-
-    def acquire(self) -> bool:
-        """Lock it; wait if another thread has it."""
-
-    def release(self) -> None:
-        """Unlock it."""
-
-    def __enter__(self) -> bool: ...
-
-    def __exit__(self, *exception: object) -> None: ...
-
-
-def native(name: str) -> Callable[..., Any]:
-    """Return a function of `_thread`, the original one where gevent has patched it."""
-    monkey = sys.modules.get("gevent.monkey")
-    function: Callable[..., Any] = getattr(_thread, name)
-    return monkey.get_original("_thread", name) if monkey else function
-
-
 class Store:
     """The LMDB environment of a directory in this process; not to be used in a forked child."""
 
@@ -81,7 +59,7 @@ class Store:
         self._directory = directory
         self._path = directory.path
         self._rolled_back = rolled_back
-        self.lock: Lock = native("RLock")()
+        self.lock = native_lock()
         self._writing = False
         self._closed = False
         self._put_off: list[Callable[[], object]] = []

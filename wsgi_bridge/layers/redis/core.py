@@ -7,9 +7,7 @@ out of memory is ChannelFull to a send and ChannelLayerUnavailable to the rest, 
 from __future__ import annotations
 
 import logging
-import os
 import secrets
-import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,11 +15,11 @@ from redis.exceptions import ResponseError
 
 from wsgi_bridge.exceptions import ChannelLayerUnavailable, InvalidLayerURL
 from wsgi_bridge.layers.base import BaseLayer
+from wsgi_bridge.layers.concurrency import can_wait, reset_after_fork
 from wsgi_bridge.layers.redis.codec import Codec, Undecodable
 from wsgi_bridge.layers.redis.connection import Command
 from wsgi_bridge.layers.redis.inbox import Inbox, LocalQueue
 from wsgi_bridge.layers.redis.keys import rendezvous
-from wsgi_bridge.layers.redis.locks import can_wait
 from wsgi_bridge.layers.redis.memberships import Memberships
 from wsgi_bridge.layers.redis.shard import Shard
 from wsgi_bridge.layers.redis.topology import Place
@@ -81,7 +79,7 @@ class RedisCore(BaseLayer):
         self._queue_lifetime = int((self.expiry + GRACE) * 1000)
         self._group_lifetime = int((self.group_expiry + GRACE) * 1000)
         self._reset()
-        _reset_after_fork(self)
+        reset_after_fork(self._reset)
 
     def _reset(self) -> None:
         """Start anew: in a forked child, where connections and threads are the parent's."""
@@ -177,14 +175,3 @@ def _logged(job: Callable[..., None], *arguments: Any) -> None:
         job(*arguments)
     except ChannelLayerUnavailable as exc:
         logger.warning("%s was not done: %s", getattr(job, "__name__", job), exc)
-
-
-def _reset_after_fork(layer: RedisCore) -> None:
-    reference = weakref.ref(layer)
-
-    def reset() -> None:
-        found = reference()
-        if found is not None:
-            found._reset()
-
-    os.register_at_fork(after_in_child=reset)

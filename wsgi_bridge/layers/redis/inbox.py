@@ -12,13 +12,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from wsgi_bridge.copying import copy_trusted
-from wsgi_bridge.layers.base import Batch
+from wsgi_bridge.layers.base import Batch, Listener
+from wsgi_bridge.layers.concurrency import native_lock
 from wsgi_bridge.layers.queue import Names, Wake
-from wsgi_bridge.layers.redis.locks import native_lock
 
 if TYPE_CHECKING:
     from wsgi_bridge.layers.redis.keys import ChannelKeys
@@ -219,7 +218,7 @@ def _drain(queue: LocalQueue, batch: Batch, size: int, now: float, compact: bool
     return expired
 
 
-class InboxListener:
+class InboxListener(Listener):
     """What `listen` returns."""
 
     def __init__(self, inbox: Inbox, queues: list[LocalQueue], wake: Wake) -> None:
@@ -231,14 +230,3 @@ class InboxListener:
         """End the registration."""
         queues, self._queues = self._queues, []
         self._inbox.unlisten(queues, self._wake)
-
-    def __enter__(self) -> InboxListener:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -21,13 +21,13 @@ from urllib.parse import SplitResult
 
 from wsgi_bridge.exceptions import ChannelLayerUnavailable, InvalidLayerURL
 from wsgi_bridge.layers.base import BaseLayer, Batch, _Result
+from wsgi_bridge.layers.concurrency import can_wait
 from wsgi_bridge.layers.queue import Names, Wake
 from wsgi_bridge.layers.redis.codec import GROUP, Undecodable, read_double
 from wsgi_bridge.layers.redis.connection import command
 from wsgi_bridge.layers.redis.core import DEFAULT_PREFIX
 from wsgi_bridge.layers.redis.figures import Backlog, make_statistics
 from wsgi_bridge.layers.redis.inbox import InboxListener, Local, LocalQueue
-from wsgi_bridge.layers.redis.locks import can_wait
 from wsgi_bridge.layers.redis.scripts import SCRIPTS
 from wsgi_bridge.layers.redis.sending import SendOperations
 from wsgi_bridge.layers.redis.shard import Shard

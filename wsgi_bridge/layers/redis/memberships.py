@@ -12,8 +12,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from wsgi_bridge.layers.concurrency import native_lock
 from wsgi_bridge.layers.membership import Groups
-from wsgi_bridge.layers.redis.locks import native_lock
 from wsgi_bridge.names import reader_of
 
 __all__ = ["ADD", "DISCARD", "FORGET", "Change", "Memberships"]

@@ -28,8 +28,8 @@ from redis.exceptions import (
 )
 
 from wsgi_bridge.exceptions import ChannelLayerUnavailable
+from wsgi_bridge.layers.concurrency import is_cooperative, native_lock
 from wsgi_bridge.layers.redis.connection import Command, Link, LinkLost
-from wsgi_bridge.layers.redis.locks import is_cooperative, native_lock
 from wsgi_bridge.layers.redis.merge import Merged
 from wsgi_bridge.layers.redis.scripts import SCRIPTS
 

@@ -16,11 +16,11 @@ from redis.exceptions import OutOfMemoryError, ResponseError
 
 from wsgi_bridge.copying import copy_message
 from wsgi_bridge.exceptions import ChannelFull, ChannelLayerError, ChannelLayerUnavailable
+from wsgi_bridge.layers.concurrency import can_wait
 from wsgi_bridge.layers.redis.connection import Command
 from wsgi_bridge.layers.redis.core import refusal
 from wsgi_bridge.layers.redis.groups import GroupOperations
 from wsgi_bridge.layers.redis.inbox import LocalQueue
-from wsgi_bridge.layers.redis.locks import can_wait
 from wsgi_bridge.names import check_channel, reader_of
 
 __all__ = ["SendOperations"]
