@@ -43,6 +43,8 @@ BODY_TIMEOUT = 60.0
 # Seconds that an answer is awaited for a client that sends no more: most have gone. nginx's
 # `proxy_ignore_client_abort off` waits for none.
 GONE_TIMEOUT = 10.0
+# Seconds that a stopping server waits for a request that may be on its way: some round trips.
+STOP_GRACE = 0.5
 # A consumer that streams without a flow channel may run this many write buffers ahead.
 OVERRUN_FACTOR = 4
 
@@ -50,8 +52,8 @@ OVERRUN_FACTOR = 4
 class HttpConnection:
     """The owner of one client's socket, until it closes or becomes a WebSocket."""
 
-    __slots__ = ("__weakref__", "_body", "_exchange", "_flow", "_is_eof", "_is_head_begun",
-                 "_is_reading", "_queue", "_reader", "_refusal",
+    __slots__ = ("__weakref__", "_body", "_exchange", "_flow", "_is_eof", "_is_fresh",
+                 "_is_head_begun", "_is_reading", "_queue", "_reader", "_refusal",
                  "_reply_channel", "_request", "_response_headers", "_watcher",
                  "client", "deadline", "http", "out", "scheme", "server",
                  "sock")  # fmt: skip
@@ -78,6 +80,7 @@ class HttpConnection:
         self._watcher = http.loop.io(sock.fileno(), READ)
         self._watcher.start(self._on_readable)
         self._is_head_begun = False
+        self._is_fresh = True  # no request was read yet
         self.deadline = http.clock() + http.head_timeout
         http.server.timed.add(self)
         http.connections.add(self)
@@ -180,7 +183,7 @@ class HttpConnection:
     def _begin(self, request: Request) -> None:
         http = self.http
         self._request = request
-        self._is_head_begun = False
+        self._is_head_begun = self._is_fresh = False
         request.started = now = http.clock()
         self.deadline = now + http.http_timeout
         if request.is_upgrade:
@@ -390,11 +393,19 @@ class HttpConnection:
             self._close()  # idle: gunicorn's ``keepalive``
 
     def stop(self, code: int) -> None:  # noqa: ARG002 - a close code is for WebSockets
-        """The server stops: close when idle, else after the response that is due."""
-        if self._exchange is not None:
+        """The server stops: answer what was asked, close at once what is kept alive and idle.
+
+        A kept-alive client expects that at any time; one that has just connected does not, and
+        its request is on the way.
+        """
+        if self._exchange is None and self._is_reading:
+            self._on_readable()  # what has arrived and was not read is a request, too
+        if self._exchange is not None or not self._is_reading:
             return
-        if self._reader.is_idle and not self.out.size:
-            self._close()  # at once: a kept-alive client expects that at any time
+        if self._is_fresh or not self._reader.is_idle:
+            self.deadline = min(self.deadline, self.http.clock() + STOP_GRACE)
+        elif not self.out.size:
+            self._close()
         else:
             self._close_gracefully()
 

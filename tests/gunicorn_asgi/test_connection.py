@@ -5,7 +5,7 @@ from __future__ import annotations
 import gevent
 import pytest
 
-from gunicorn_asgi.connection import GONE_TIMEOUT
+from gunicorn_asgi.connection import GONE_TIMEOUT, STOP_GRACE
 from tests.gunicorn_asgi.rig import HttpRig, get, post, settle, wait_for
 from wsgi_bridge.messages import BODY_WINDOW, RESPONSE_WINDOW
 from wsgi_bridge.server.linger import LINGER_TIMEOUT
@@ -408,17 +408,46 @@ def test_a_server_that_stops_closes_what_is_idle_and_finishes_the_rest(rig):
     idle = rig.accept(get("/a"))
     rig.answer(rig.request(), b"")
     idle.read_head()
-    fresh = rig.accept()
     busy = rig.accept(get("/b"))
     request = rig.request()
     rig.http.stop()
-    assert idle.read_to_end() == fresh.read_to_end() == b""
+    assert idle.read_to_end() == b""
     rig.answer(request)
     answer = busy.read_to_end()
     assert b"\r\nConnection: close\r\n" in answer
-    for client in (idle, fresh, busy):
+    for client in (idle, busy):
         client.close()
     wait_for(lambda: rig.is_closed, "the end of all connections")
+
+
+@pytest.mark.parametrize("read_before", [0, 10])
+@pytest.mark.parametrize("sent_before", [0, 10, 1000])
+def test_a_server_that_stops_answers_a_request_that_is_on_its_way(rig, sent_before, read_before):
+    data = get("/a")
+    client = rig.accept(data[:read_before])
+    settle()
+    client.send(data[read_before:sent_before])
+    rig.http.stop()
+    client.send(data[max(read_before, sent_before) :])
+    rig.answer(rig.request())
+    assert b"\r\nConnection: close\r\n" in client.read_to_end()
+
+
+def test_a_server_that_stops_does_not_wait_long_for_a_request(rig):
+    fresh, begun = rig.accept(), rig.accept(get("/a")[:10])
+    settle()
+    rig.http.stop()
+    rig.advance(STOP_GRACE + 0.1)
+    assert fresh.read_to_end() == b""
+    assert begun.read_to_end().startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_server_that_stops_opens_no_websocket(rig):
+    fresh = rig.accept()
+    rig.http.stop()
+    rig.server.stop()
+    fresh.send(HANDSHAKE)
+    assert fresh.read_to_end().startswith(b"HTTP/1.1 503 ")
 
 
 def test_a_client_that_stays_after_its_last_answer_is_left_after_a_while(rig):

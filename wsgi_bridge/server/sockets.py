@@ -32,6 +32,8 @@ class WebSockets:
 
     def check_handshake(self, message: dict[str, Any], method: str) -> Handshake:
         """Check a ``websocket.connect`` message's handshake and origin; raises HandshakeError."""
+        if self.server.is_stopping:
+            raise HandshakeError("this server is stopping", 503, [(b"Retry-After", b"1")])
         settings = self.server.settings
         headers = message["headers"]
         handshake = read_handshake(method, message["http_version"], headers, settings.compression)
