@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -146,13 +146,11 @@ class Outbox:
         self._flushed = True
         rides = ack is not None and _add_ack(entries, self.layer, ack)
         failures: list[tuple[str, Exception]] = []
-        delivered = False
-        for entry in entries:
-            delivered = _try_deliver(entry, failures)
+        delivered = _deliver_all(entries, failures)
         self.acknowledged = rides and delivered
         if ack is not None and not self.acknowledged:
             alone: Entry = (self.layer, False, ack[0], {"ack": ack[1]})
-            self.acknowledged = _try_deliver(alone, failures)
+            self.acknowledged = _try_deliver([alone], failures)
         return failures
 
 
@@ -167,22 +165,43 @@ def _add_ack(entries: list[Entry], layer: BaseLayer, ack: tuple[str, int]) -> bo
     return True
 
 
-def _try_deliver(entry: Entry, failures: list[tuple[str, Exception]]) -> bool:
-    """Send one message; note a failure instead of raising it, since others wait behind this one."""
-    layer, to_group, name, message = entry
+def _deliver_all(entries: list[Entry], failures: list[tuple[str, Exception]]) -> bool:
+    """Send messages in order, those to channels of one layer together; whether the last one was."""
+    delivered = False
+    at = 0
+    while at < len(entries):
+        end = at + 1
+        layer, to_group, *_ = entries[at]
+        while not to_group and end < len(entries) and entries[end][:2] == (layer, False):
+            end += 1
+        delivered = _try_deliver(entries[at:end], failures)
+        at = end
+    return delivered
+
+
+def _try_deliver(entries: list[Entry], failures: list[tuple[str, Exception]]) -> bool:
+    """Send a message to a group, or some to channels of one layer; whether the last one was.
+
+    A failure is noted and not raised, since others wait behind this one.
+    """
+    layer, to_group, name, message = entries[0]
+    errors: Sequence[Exception | None] = (None,)
     try:
         if to_group:
             layer.send_group(name, message)
-        else:
+        elif len(entries) == 1:
             layer.hand_over(name, message)  # a copy that was checked, and is nobody else's
+        else:
+            errors = layer.hand_over_many([(name, message) for _, _, name, message in entries])
     except ChannelLayerError as exc:
-        failures.append((name, exc))
+        errors = [exc] * len(entries)
     except Exception as exc:  # a third party's layer: the acknowledgement must still go out
         logger.exception("sending to %r failed", name)
-        failures.append((name, exc))
-    else:
-        return True
-    return False
+        errors = [exc] * len(entries)
+    for entry, error in zip(entries, errors, strict=True):
+        if error is not None:
+            failures.append((entry[2], error))
+    return errors[-1] is None
 
 
 def deliver(layer: BaseLayer, to_group: bool, name: str, message: Any) -> None:

@@ -2,6 +2,7 @@
 
 import contextvars
 import threading
+from typing import ClassVar
 
 import pytest
 
@@ -17,6 +18,7 @@ from wsgi_bridge.copying import copy_message
 from wsgi_bridge.exceptions import (
     ChannelFull,
     ChannelLayerError,
+    ChannelLayerUnavailable,
     InvalidMessage,
     InvalidName,
     MessageTooLarge,
@@ -160,6 +162,44 @@ def test_a_failed_send_does_not_stop_the_next(layer):
 
     assert [(name, type(error)) for name, error in failures] == [("tiny", ChannelFull)]
     assert messages(layer, "work") == [{"n": 1}]
+
+
+def test_messages_to_channels_of_one_layer_go_out_together():
+    class Counting(MemoryLayer):
+        sizes: ClassVar = []
+
+        def hand_over_many(self, messages):
+            self.sizes.append(len(messages))
+            return super().hand_over_many(messages)
+
+    layer, other = Counting(), MemoryLayer()
+    outbox = Outbox(layer)
+    with outbox:
+        for number in range(3):
+            Channel("work").send({"n": number})
+        Group("lobby").send({})
+        Channel("work").send({"n": 3})
+        Channel("work", other).send({"n": 4})
+        for number in range(5, 7):
+            Channel("work").send({"n": number})
+
+    assert outbox.flush(ack=(REPLY, 3)) == []
+    assert layer.sizes == [3, 2]
+    assert messages(layer, "work") == [{"n": number} for number in (0, 1, 2, 3, 5, 6)]
+    assert messages(other, "work") == [{"n": 4}]
+    assert replies(layer) == [{"ack": 3}]
+
+
+def test_a_backend_that_is_away_fails_all_that_go_out_together():
+    layer = MemoryLayer()
+    layer.close()
+    outbox = Outbox(layer)
+    for _ in range(2):
+        outbox.send("work", {})
+    failures = outbox.flush(ack=(REPLY, 3))
+    assert [name for name, _ in failures] == ["work", "work", REPLY]
+    assert {type(error) for _, error in failures} == {ChannelLayerUnavailable}
+    assert not outbox.acknowledged
 
 
 def test_the_bug_of_a_third_partys_layer_is_logged_and_does_not_stop_the_next(layer, caplog):

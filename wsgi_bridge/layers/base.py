@@ -37,9 +37,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from urllib.parse import SplitResult
 
-from wsgi_bridge.exceptions import InvalidName
+from wsgi_bridge.copying import copy_message
+from wsgi_bridge.exceptions import ChannelLayerError, InvalidName
 from wsgi_bridge.layers.statistics import Statistics
-from wsgi_bridge.names import SUFFIX_LENGTH, check_pattern
+from wsgi_bridge.names import SUFFIX_LENGTH, check_channel, check_pattern
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # typing has it from 3.11
@@ -166,6 +167,23 @@ class BaseLayer(ABC):
         """
         self.send(channel, message)
 
+    def hand_over_many(
+        self, messages: Sequence[tuple[str, dict[str, Any]]]
+    ) -> list[ChannelLayerError | None]:
+        """Do as `send_many`, for a sender that gives the messages away; see `hand_over`.
+
+        A layer with a backend puts them in one operation.
+        """
+        return [self._refusal(channel, message) for channel, message in messages]
+
+    def _refusal(self, channel: str, message: dict[str, Any]) -> ChannelLayerError | None:
+        """Hand one message over; return what that raises."""
+        try:
+            self.hand_over(channel, message)
+        except ChannelLayerError as exc:
+            return exc
+        return None
+
     @abstractmethod
     def _take(self, channels: Sequence[str], limit: int, compact: bool) -> Batch:
         """Remove and return up to `limit` messages without waiting; see `receive_many`."""
@@ -225,6 +243,21 @@ class BaseLayer(ABC):
         """
 
     # What follows from it.
+
+    def send_many(
+        self, messages: Sequence[tuple[str, dict[str, Any]]]
+    ) -> list[ChannelLayerError | None]:
+        """Put copies of several messages on their channels, in this order, at the cost of one.
+
+        Returns for each None, or what `send` would have raised (ChannelFull,
+        ChannelLayerUnavailable): one that fails does not stop the next. Raises InvalidName,
+        InvalidMessage, MessageTooLarge before anything is sent. Does not block on receivers.
+        """
+        checked = []
+        for channel, message in messages:
+            check_channel(channel)
+            checked.append((channel, copy_message(message, self.max_message_size)))
+        return self.hand_over_many(checked)
 
     def new_channel(self, pattern: str) -> str:
         """Return an unused single-reader name: `pattern`, which ends in `?`, and a random suffix.

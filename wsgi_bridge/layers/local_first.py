@@ -28,18 +28,24 @@ import logging
 import secrets
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 from urllib.parse import SplitResult
 
-from wsgi_bridge.exceptions import ChannelFull, ChannelLayerUnavailable, InvalidLayerURL
+from wsgi_bridge.exceptions import (
+    ChannelFull,
+    ChannelLayerError,
+    ChannelLayerUnavailable,
+    InvalidLayerURL,
+)
 from wsgi_bridge.layers.base import BaseLayer, Batch, Listener, _Result
 from wsgi_bridge.layers.concurrency import reset_after_fork
 from wsgi_bridge.layers.ears import Ears
 from wsgi_bridge.layers.exports import Exports
 from wsgi_bridge.layers.memory import MemoryLayer
 from wsgi_bridge.layers.own_reader import OwnReader
-from wsgi_bridge.layers.queue import Wake
+from wsgi_bridge.layers.queue import Names, Wake
 from wsgi_bridge.layers.statistics import Statistics
 from wsgi_bridge.names import (
     MAX_NAME_LENGTH,
@@ -127,6 +133,8 @@ class LocalFirstLayer(BaseLayer):
         self._owed: set[str] = set()  # channels passed over where there was room for one message
         self._served: dict[str, int] = {}
         self._turns = itertools.count(1)
+        self._expired: deque[Names] = deque()  # whom messages here were for
+        self.local.on_expired = self._expired.append
 
     def _leave_parent(self) -> None:
         self._ears.is_abandoned = True
@@ -168,6 +176,30 @@ class LocalFirstLayer(BaseLayer):
             self.local.hand_over(channel, message)
         else:
             self._send_away(self.local.hand_over, self.shared.hand_over, channel, message)
+
+    def hand_over_many(
+        self, messages: Sequence[tuple[str, dict[str, Any]]]
+    ) -> list[ChannelLayerError | None]:
+        """Hand over what may stay one by one, and what has to cross together; see BaseLayer."""
+        refused: list[ChannelLayerError | None] = []
+        crossing: list[tuple[str, dict[str, Any]]] = []
+        for channel, message in messages:
+            if self._must_cross(channel):
+                crossing.append((channel, message))
+                continue
+            refused += self._cross(crossing)
+            refused.append(self._refusal(channel, message))
+        return refused + self._cross(crossing)
+
+    def _must_cross(self, channel: str) -> bool:
+        """Whether a channel is neither a protocol channel nor one of this process's own."""
+        is_own = self._mark in channel or reader_of(channel) in self._own
+        return not is_own and channel not in self._bounds
+
+    def _cross(self, messages: list[tuple[str, dict[str, Any]]]) -> list[ChannelLayerError | None]:
+        refused = self.shared.hand_over_many(messages) if messages else []
+        messages.clear()
+        return refused
 
     def _stays(self, channel: str) -> bool:
         """Whether a message goes to the local layer without further thought. Hot path."""
@@ -237,6 +269,8 @@ class LocalFirstLayer(BaseLayer):
     # Receiving.
 
     def _take(self, channels: Sequence[str], limit: int, compact: bool) -> Batch:
+        if self._expired:
+            self._forget_expired()
         if self._quiet.issuperset(channels):
             return self.local._take(channels, limit, compact)
         for name in channels:
@@ -391,10 +425,12 @@ class LocalFirstLayer(BaseLayer):
 
     def group_channels(self, group: str) -> list[str]:
         """Return the members of `group`; see BaseLayer."""
+        self._drop_expired()
         return self.shared.group_channels(group)
 
     def send_group(self, group: str, message: dict[str, Any]) -> None:
         """Put a copy of `message` on every member of `group`; see BaseLayer."""
+        self._drop_expired()
         sender = threading.get_ident()
         readers = list(self._own.values())
         for own in readers:
@@ -406,6 +442,19 @@ class LocalFirstLayer(BaseLayer):
                 own.arrive(sender)
                 # There need be no wake: the group may have no member here. The next take finds out.
                 self._quiet.discard(own.name)
+
+    def _drop_expired(self) -> None:
+        """Have those leave their groups whose messages have expired in the local layer."""
+        for name in list(self._own):
+            self.local.drop_expired(name)
+        if self._expired:
+            self._forget_expired()
+
+    def _forget_expired(self) -> None:
+        while self._expired:
+            names = self._expired.popleft()
+            for name in (names,) if isinstance(names, str) else names:
+                self.forget_channel(name)
 
     # Statistics.
 

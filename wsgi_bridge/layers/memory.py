@@ -57,6 +57,9 @@ class MemoryLayer(BaseLayer):
         self._turn = 0
         self._sweep_size = SWEEP_SIZE
         self._closed = False
+        #: Called with whom a message was for that has expired; under the lock, so that it may not
+        #: use a layer. For who keeps memberships elsewhere.
+        self.on_expired: Callable[[Names], object] | None = None
         reset_after_fork(self._reset)
 
     def _reset(self) -> None:
@@ -267,6 +270,13 @@ class MemoryLayer(BaseLayer):
                 self._purge(queue, now)
         return self._groups.readers(group)
 
+    def drop_expired(self, reader: str) -> None:
+        """Drop what has expired in the queue of a reader."""
+        queue = self._queues.get(reader)
+        if queue is not None and queue.entries:
+            with self._lock:
+                self._purge(queue, self.clock())
+
     # Expiry. All of these are called with the lock held.
 
     def _purge(self, queue: Queue, now: float) -> bool:
@@ -281,6 +291,8 @@ class MemoryLayer(BaseLayer):
         queue.expired += 1
         # Whoever let a message expire is taken for gone.
         self._groups.leave(queue.name, (names,) if isinstance(names, str) else names)
+        if self.on_expired is not None:
+            self.on_expired(names)
 
     def _open(self, reader: str, now: float) -> Queue:
         self._check_open()

@@ -57,6 +57,40 @@ class LosesOrder(MemoryLayer):
         return super()._take(channels, limit, compact)[::-1]
 
 
+class SendsManyInReverse(MemoryLayer):
+    def hand_over_many(self, messages):
+        return super().hand_over_many(messages[::-1])[::-1]
+
+
+class StopsAtTheFirstRefusal(MemoryLayer):
+    def hand_over_many(self, messages):
+        refusals = [None] * len(messages)
+        for at, (channel, message) in enumerate(messages):
+            refusals[at] = self._refusal(channel, message)
+            if refusals[at] is not None:
+                break
+        return refusals
+
+
+class RaisesForOneOfMany(MemoryLayer):
+    def hand_over_many(self, messages):
+        for channel, message in messages:
+            self.hand_over(channel, message)
+        return [None] * len(messages)
+
+
+class ChecksWhileItSends(MemoryLayer):
+    def send_many(self, messages):
+        for channel, message in messages:
+            self.send(channel, message)
+        return [None] * len(messages)
+
+
+class KeepsTheDictsOfMany(MemoryLayer):
+    def send_many(self, messages):
+        return self.hand_over_many(messages)
+
+
 class LastInFirstOut(MemoryLayer):
     def send(self, channel, message):
         super().send(channel, message)
@@ -290,6 +324,11 @@ BROKEN = [
     (CopiesTheTopOnly, "test_later_changes_by_the_sender_do_not_reach_the_receiver"),
     (LosesOrder, "test_messages_arrive_in_the_order_they_were_sent"),
     (LastInFirstOut, "test_messages_arrive_in_the_order_they_were_sent"),
+    (SendsManyInReverse, "test_several_messages_are_sent_at_once"),
+    (StopsAtTheFirstRefusal, "test_one_that_is_refused_does_not_stop_those_sent_with_it"),
+    (RaisesForOneOfMany, "test_one_that_is_refused_does_not_stop_those_sent_with_it"),
+    (ChecksWhileItSends, "test_what_cannot_be_sent_stops_all_that_is_sent_with_it"),
+    (KeepsTheDictsOfMany, "test_messages_sent_at_once_are_copies"),
     (DeliversTwice, "test_concurrent_receivers_get_each_message_once"),
     (Drops, "test_concurrent_receivers_get_each_message_once"),
     (NeverWakes, "test_a_blocked_receive_gets_a_message_that_is_sent_later"),

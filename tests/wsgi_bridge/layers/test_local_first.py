@@ -42,6 +42,10 @@ class Shared(MemoryLayer):
         self._count("hand_over")
         super().hand_over(channel, message)
 
+    def hand_over_many(self, messages):
+        self._count("hand_over_many")
+        return super().hand_over_many(messages)
+
     def _take(self, channels, limit, compact):
         self._count("take")
         return super()._take(channels, limit, compact)
@@ -101,6 +105,7 @@ class TestConformanceOfASpillingLayer(LayerConformance):
         return LocalFirstLayer(*layers, spill=2, spill_after=0, local_channels=self.NAMES)
 
     # Room in two queues is not that of one, and nobody puts a protocol channel into a group.
+    test_one_that_is_refused_does_not_stop_those_sent_with_it = None
     test_a_full_channel_refuses_and_loses_nothing = None
     test_capacity_is_exact_under_concurrent_senders = None
     test_capacity_by_channel_is_the_first_match = None
@@ -211,6 +216,31 @@ class TestAtHome:
             assert numbers(home.receive_many([READER], 64)) == [number]
             home.receive_many([READER], 64)
         assert not shared.calls
+
+    @pytest.mark.parametrize("notice", ["take", "group_channels", "send_group"])
+    def test_who_let_a_local_message_expire_leaves_its_groups(self, home, away, clock, notice):
+        for number in "12":
+            away.group_add("room", READER + number)
+        home.send(READER + "1", {})
+        clock.advance(home.expiry + 1)
+        home.group_add("room", READER + "2")
+        if notice == "take":
+            settle(home)
+            settle(home)
+        elif notice == "send_group":
+            home.send_group("room", {"n": 1})
+        assert (away if notice != "group_channels" else home).group_channels("room") == [
+            READER + "2"
+        ]
+
+    def test_several_messages_cross_together(self, home, shared):
+        shared.calls.clear()
+        names = ("jobs", "other", READER + "1", "other", "http.request")
+        assert home.send_many([(name, {"n": n}) for n, name in enumerate(names)]) == [None] * 5
+        assert shared.calls == {"hand_over_many": 2, "hand_over": 3}  # by which it puts them
+        assert numbers(drain(home, "jobs", "other")) == [0, 1, 3]
+        assert numbers(drain(home, READER)) == [2]
+        assert numbers(drain(home, "http.request")) == [4]
 
     def test_channels_that_nobody_listens_on_are_always_asked_for(self, home, away):
         for number in range(3):

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from wsgi_bridge.layers.conformance.accounts import AccountTests
 from wsgi_bridge.layers.conformance.asynchronous import AsyncioTests
+from wsgi_bridge.layers.conformance.batches import BatchTests
 from wsgi_bridge.layers.conformance.content import ContentTests
 from wsgi_bridge.layers.conformance.groups import GroupTests
 from wsgi_bridge.layers.conformance.queues import QueueTests
@@ -34,6 +35,6 @@ __all__ = ["LayerConformance", "ManualClock"]
 
 
 class LayerConformance(
-    ContentTests, QueueTests, WaitingTests, GroupTests, AccountTests, AsyncioTests
+    ContentTests, QueueTests, BatchTests, WaitingTests, GroupTests, AccountTests, AsyncioTests
 ):
     """Every guarantee of a channel layer. Override `make_layer`, and `make_peer` if shared."""

@@ -28,7 +28,7 @@ SETTLE = 0.005
 class WaitingTests(Case):
     """MESSAGES.md section 1: `receive` with `block`, and BaseLayer.listen."""
 
-    #: Voluntary context switches in WAIT seconds, at most: a wait is one, and one or two are lost to
+    #: Voluntary context switches in WAIT seconds, at most: a wait is one, one or two are lost to
     #: other threads. A layer adds one or two for each round trip to its backend that a receive
     #: makes before it waits. Polling every LATENCY is 10.
     switches = 3

@@ -26,7 +26,7 @@ from urllib.parse import SplitResult, unquote
 import msgpack
 
 from wsgi_bridge.copying import copy_message
-from wsgi_bridge.exceptions import ChannelFull, ChannelLayerUnavailable
+from wsgi_bridge.exceptions import ChannelFull, ChannelLayerError, ChannelLayerUnavailable
 from wsgi_bridge.layers.base import BaseLayer, Batch, Listener, _Result
 from wsgi_bridge.layers.concurrency import native, reset_after_fork
 from wsgi_bridge.layers.ipc import figures
@@ -34,7 +34,7 @@ from wsgi_bridge.layers.ipc.attachment import Attachment, Wake, attach
 from wsgi_bridge.layers.ipc.directory import Directory, find_directory
 from wsgi_bridge.layers.ipc.doorbell import Watch, watch_in_hub
 from wsgi_bridge.layers.ipc.membership import CHANGES_TO_TAKE
-from wsgi_bridge.layers.ipc.queues import Packed
+from wsgi_bridge.layers.ipc.queues import Packed, Queues
 from wsgi_bridge.layers.ipc.records import (
     PLAIN,
     Record,
@@ -56,6 +56,14 @@ logger = logging.getLogger(__name__)
 #: sends them is not done, and each take of a single one would make it wait for the lock. Half the
 #: CPU for each message under load; where one message is answered at a time there is no such pause.
 GATHER = 0.000_05
+
+#: Bytes that are put in one transaction, about: others wait for it, a millisecond at most. Each
+#: message counts for some more than it is long.
+LARGEST_BATCH = 256 * 1024
+ENTRY_COST = 2048
+
+#: Channels and packed messages.
+Entries = list[tuple[str, bytes]]
 
 #: Names that are remembered as checked: those of one busy process, not of all its uploads.
 MAX_CHECKED = 10_000
@@ -120,36 +128,70 @@ class IpcLayer(BaseLayer):
         """Put `message` on `channel` without a check; see BaseLayer."""
         self._post(channel, encode_message(message))
 
+    def hand_over_many(
+        self, messages: Sequence[tuple[str, dict[str, Any]]]
+    ) -> list[ChannelLayerError | None]:
+        """Put several messages on their channels, many in a transaction; see BaseLayer."""
+        refused: list[ChannelLayerError | None] = []
+        batch: Entries = []
+        size = 0
+        for channel, message in messages:
+            packed = encode_message(message)
+            if batch and size + len(packed) > LARGEST_BATCH:
+                refused += self._put(batch)
+                batch, size = [], 0
+            batch.append((channel, packed))
+            size += len(packed) + ENTRY_COST
+        return refused + self._put(batch)
+
     def _post(self, channel: str, packed: bytes) -> None:
+        [refused] = self._put([(channel, packed)])
+        if refused is not None:
+            raise refused
+
+    def _put(self, entries: Entries) -> list[ChannelFull | None]:
+        """Put messages in one transaction; return None or ChannelFull for each."""
         attachment = self._attach()
         now = self.clock()
-        reader = reader_of(channel)
-        data = encode_entry(now + self.expiry, PLAIN, channel[len(reader) :], packed)
-        capacity = self.capacity_of(reader)
-        queues = attachment.queues
 
-        def work(txn: Txn) -> Rings | None:
+        def work(txn: Txn) -> tuple[list[ChannelFull | None], Rings]:
             session = Session(txn, now)
-            record = session.record(reader)
-            if queues.has_room(session, record, capacity):
-                queues.put(session, record, data)
-                session.save()
-                return session.rings
-            queues.count_full(session, record)
+            refused = [self._put_one(attachment.queues, session, *entry) for entry in entries]
             session.save()
-            return None
+            return refused, session.rings
 
         try:
-            rings = attachment.write(work)
+            refused, rings = attachment.write(work)
         except Reentered:
-            attachment.store.put_off(partial(self._post, channel, packed))
-            return
+            for entry in entries:
+                attachment.store.put_off(partial(self._post, *entry))
+            return [None] * len(entries)
         except StoreFull as exc:
-            raise ChannelFull(channel) from exc
-        if rings is None:
-            raise ChannelFull(channel)
+            return self._put_what_fits(entries, exc)
         if rings:
             attachment.ring(rings)
+        return refused
+
+    def _put_one(
+        self, queues: Queues, session: Session, channel: str, packed: bytes
+    ) -> ChannelFull | None:
+        reader = reader_of(channel)
+        record = session.record(reader)
+        if not queues.has_room(session, record, self.capacity_of(reader)):
+            queues.count_full(session, record)
+            return ChannelFull(channel)
+        rest = channel[len(reader) :]
+        queues.put(session, record, encode_entry(session.now + self.expiry, PLAIN, rest, packed))
+        return None
+
+    def _put_what_fits(self, entries: Entries, exc: StoreFull) -> list[ChannelFull | None]:
+        """Put one after the other what the map had no room for together."""
+        if len(entries) > 1:
+            return [self._put([entry])[0] for entry in entries]
+        [(channel, _)] = entries
+        refused = ChannelFull(channel)
+        refused.__cause__ = exc
+        return [refused]
 
     # Receiving.
 

@@ -32,7 +32,7 @@ FULL_FOR = 0.05
 
 
 class SendOperations(GroupOperations):
-    """`send`, `hand_over` and `send_many`."""
+    """`send`, `hand_over` and `hand_over_many`."""
 
     def send(self, channel: str, message: dict[str, Any]) -> None:
         """Put a copy of `message` on `channel`, in one round trip; see BaseLayer."""
@@ -51,20 +51,17 @@ class SendOperations(GroupOperations):
         if reply != 1:
             self._sent(target, channel, reply)
 
-    def send_many(
+    def hand_over_many(
         self, messages: Sequence[tuple[str, dict[str, Any]]]
     ) -> list[ChannelLayerError | None]:
-        """Send several messages in one pipeline; return None or what `send` would raise, for each.
-
-        Raises InvalidName, InvalidMessage, MessageTooLarge before anything is sent.
-        """
+        """Put several messages on their channels, in one pipeline for each shard; see BaseLayer."""
         self._check_open()
+        if not can_wait():
+            return super().hand_over_many(messages)
         requests = []
         for channel, message in messages:
-            check_channel(channel)
-            copied = copy_message(message, self.max_message_size)
             target = self._target(reader_of(channel))
-            requests.append((target, self._send_call(target, channel, copied)))
+            requests.append((target, self._send_call(target, channel, message)))
         errors: list[ChannelLayerError | None] = [None] * len(requests)
         for shard in dict.fromkeys(target.shard for target, _ in requests):
             places = [at for at, (target, _) in enumerate(requests) if target.shard is shard]
