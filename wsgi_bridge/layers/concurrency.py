@@ -10,11 +10,14 @@ import os
 import sys
 import weakref
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 __all__ = ["Lock", "can_wait", "is_cooperative", "native", "native_lock", "reset_after_fork"]
 
-_resets: set[weakref.WeakMethod[Callable[[], object]]] = set()
+_Owner = TypeVar("_Owner")
+
+#: What is reset in a forked child, and how.
+_resets: weakref.WeakKeyDictionary[Any, Callable[[Any], object]] = weakref.WeakKeyDictionary()
 
 
 class Lock(Protocol):
@@ -57,21 +60,19 @@ def can_wait() -> bool:
 
 
 def is_cooperative() -> bool:
-    """Whether `time.sleep(0)` runs the other greenlets of this thread."""
+    """Whether gevent has patched what waits: locks and sleeps switch greenlets."""
     monkey = sys.modules.get("gevent.monkey")
-    return monkey is not None and bool(monkey.is_module_patched("time"))
+    return monkey is not None and bool(monkey.is_module_patched("threading"))
 
 
-def reset_after_fork(reset: Callable[[], object]) -> None:
-    """Have a bound method called in every forked child, as long as its object lives."""
-    _resets.add(weakref.WeakMethod(reset, _resets.discard))
+def reset_after_fork(owner: _Owner, reset: Callable[[_Owner], object]) -> None:
+    """Have `reset(owner)` called in every forked child, as long as `owner` lives."""
+    _resets[owner] = reset
 
 
 def _reset_all() -> None:
-    for reference in list(_resets):
-        reset = reference()
-        if reset is not None:
-            reset()
+    for owner, reset in list(_resets.items()):
+        reset(owner)
 
 
 # What is registered with the interpreter stays there for ever, so that it is done once.

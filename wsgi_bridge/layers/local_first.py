@@ -119,7 +119,7 @@ class LocalFirstLayer(BaseLayer):
         self._retry_at = 0.0
         self._is_cut_off = False
         self._reset()
-        reset_after_fork(self._leave_parent)
+        reset_after_fork(self, LocalFirstLayer._leave_parent)
 
     def _reset(self) -> None:
         """Begin anew: in a forked child, too, which is another process with readers of its own."""

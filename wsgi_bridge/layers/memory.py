@@ -60,7 +60,7 @@ class MemoryLayer(BaseLayer):
         #: Called with whom a message was for that has expired; under the lock, so that it may not
         #: use a layer. For who keeps memberships elsewhere.
         self.on_expired: Callable[[Names], object] | None = None
-        reset_after_fork(self._reset)
+        reset_after_fork(self, MemoryLayer._reset)
 
     def _reset(self) -> None:
         """Start empty: in a forked child, where the lock may be held by a thread of the parent.

@@ -33,7 +33,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from wsgi_bridge.layers.concurrency import native
+from wsgi_bridge.layers.concurrency import is_cooperative, native
 
 __all__ = ["SWEEP_INTERVAL", "Doorbell", "Watch", "watch_in_hub"]
 
@@ -264,8 +264,7 @@ def _receive_all(hearing: _socket.socket) -> list[str]:
 
 def watch_in_hub() -> Watch | None:
     """Return how gevent's hub watches a descriptor; None unless whoever waits here runs it."""
-    monkey = sys.modules.get("gevent.monkey")
-    if monkey is None or not monkey.is_module_patched("threading"):
+    if not is_cooperative():
         return None
     if threading.current_thread() is not threading.main_thread():
         return None  # another thread's hub may end with it

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -28,7 +27,7 @@ import msgpack
 from wsgi_bridge.copying import copy_message
 from wsgi_bridge.exceptions import ChannelFull, ChannelLayerError, ChannelLayerUnavailable
 from wsgi_bridge.layers.base import BaseLayer, Batch, Listener, _Result
-from wsgi_bridge.layers.concurrency import native, reset_after_fork
+from wsgi_bridge.layers.concurrency import is_cooperative, reset_after_fork
 from wsgi_bridge.layers.ipc import figures
 from wsgi_bridge.layers.ipc.attachment import Attachment, Wake, attach
 from wsgi_bridge.layers.ipc.directory import Directory, find_directory
@@ -89,7 +88,7 @@ class IpcLayer(BaseLayer):
         self._in_flow = False  # whether the last wait ended with several messages
         self._listeners: set[_Listener] = set()
         self._readers: set[str] = set()  # names that were checked
-        reset_after_fork(self._reset)
+        reset_after_fork(self, IpcLayer._reset)
 
     @classmethod
     def from_url(cls, url: SplitResult, **options: Any) -> IpcLayer:
@@ -255,7 +254,7 @@ class IpcLayer(BaseLayer):
         self, channels: Sequence[str], limit: int, timeout: float | None, compact: bool
     ) -> Batch:
         attachment = self._attach()
-        if not _is_native() or not attachment.is_alone():
+        if is_cooperative() or not attachment.is_alone():
             return super()._wait_and_take(channels, limit, timeout, compact)
         # A native thread that waits alone hears for itself. Somebody else of this process who
         # sends, or hears, has to rouse it from there.
@@ -423,12 +422,6 @@ class IpcLayer(BaseLayer):
 
     async def _call_async(self, function: Callable[..., _Result], *arguments: Any) -> _Result:
         return function(*arguments)  # shorter than the way to a thread and back
-
-
-def _is_native() -> bool:
-    """Whether a wait of `threading` stops this thread only, and no hub with it."""
-    # gevent.monkey replaces the types in _thread as well, so that their names prove nothing.
-    return type(threading.Lock()) is type(native("allocate_lock")())
 
 
 def _lose(record: Record, count: int, lost: list[tuple[str, int]]) -> None:

@@ -79,7 +79,7 @@ class RedisCore(BaseLayer):
         self._queue_lifetime = int((self.expiry + GRACE) * 1000)
         self._group_lifetime = int((self.group_expiry + GRACE) * 1000)
         self._reset()
-        reset_after_fork(self._reset)
+        reset_after_fork(self, RedisCore._reset)
 
     def _reset(self) -> None:
         """Start anew: in a forked child, where connections and threads are the parent's."""
