@@ -45,6 +45,8 @@ from wsgi_bridge.names import SUFFIX_LENGTH, check_channel, check_pattern
 if TYPE_CHECKING:
     from typing_extensions import Self  # typing has it from 3.11
 
+    from wsgi_bridge.layers.storage_base import Storage
+
 __all__ = [
     "DEFAULT_CAPACITY",
     "DEFAULT_EXPIRY",
@@ -109,8 +111,8 @@ class BaseLayer(ABC):
     function that returns seconds since the epoch.
     """
 
-    #: What this layer has beyond sending and receiving.
-    extensions: ClassVar[tuple[str, ...]] = ("groups", "flush", "statistics", "asyncio")
+    #: What this layer has beyond sending and receiving; one that has a `storage` adds that word.
+    extensions: tuple[str, ...] = ("groups", "flush", "statistics", "asyncio")
 
     #: Options that may stand in the query string of the URL, and how each is read.
     url_options: ClassVar[Mapping[str, Callable[[str], Any]]] = {
@@ -241,6 +243,14 @@ class BaseLayer(ABC):
         Who waits in a receive is woken; this and every later operation of theirs raises
         ChannelLayerUnavailable.
         """
+
+    @property
+    def storage(self) -> Storage:
+        """What this layer keeps beside messages, if "storage" is among its extensions.
+
+        Raises NotImplementedError if not.
+        """
+        raise NotImplementedError(f"{type(self).__name__} keeps no state: no extension 'storage'")
 
     # What follows from it.
 
