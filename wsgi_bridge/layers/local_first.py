@@ -23,13 +23,14 @@ there (ears). Where both have, each gets its share. What differs from the contra
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 from urllib.parse import SplitResult
 
@@ -43,6 +44,7 @@ from wsgi_bridge.layers.base import BaseLayer, Batch, Listener, _Result
 from wsgi_bridge.layers.concurrency import reset_after_fork
 from wsgi_bridge.layers.ears import Ears
 from wsgi_bridge.layers.exports import Exports
+from wsgi_bridge.layers.local_first_storage import LocalFirstStorage
 from wsgi_bridge.layers.memory import MemoryLayer
 from wsgi_bridge.layers.own_reader import OwnReader
 from wsgi_bridge.layers.queue import Names, Wake
@@ -112,6 +114,7 @@ class LocalFirstLayer(BaseLayer):
         super().__init__(**_options(shared))
         self.local = local
         self.shared = shared
+        self.extensions = shared.extensions
         self._spill_after = spill_after
         self._rooms = {name: local.capacity_of(name) for name in local_channels}
         # Not more than fit, so that the hot path never meets a full queue.
@@ -134,6 +137,7 @@ class LocalFirstLayer(BaseLayer):
         self._served: dict[str, int] = {}
         self._turns = itertools.count(1)
         self._expired: deque[Names] = deque()  # whom messages here were for
+        self._storage: LocalFirstStorage | None = None
         self.local.on_expired = self._expired.append
 
     def _leave_parent(self) -> None:
@@ -193,8 +197,7 @@ class LocalFirstLayer(BaseLayer):
 
     def _must_cross(self, channel: str) -> bool:
         """Whether a channel is neither a protocol channel nor one of this process's own."""
-        is_own = self._mark in channel or reader_of(channel) in self._own
-        return not is_own and channel not in self._bounds
+        return not self._is_read_here(channel) and channel not in self._bounds
 
     def _cross(self, messages: list[tuple[str, dict[str, Any]]]) -> list[ChannelLayerError | None]:
         refused = self.shared.hand_over_many(messages) if messages else []
@@ -404,6 +407,9 @@ class LocalFirstLayer(BaseLayer):
     def group_add(self, group: str, channel: str) -> None:
         """Make `channel` a member, or renew its membership; see BaseLayer."""
         self.shared.group_add(group, channel)
+        self._export_member(channel)
+
+    def _export_member(self, channel: str) -> None:
         if self._mark in channel:
             # Its group messages cross: all others follow, so that they stay in order.
             self._exports.add(channel, self.clock())
@@ -418,6 +424,8 @@ class LocalFirstLayer(BaseLayer):
         Never fails for want of the shared layer: a membership that is left there ends when the next
         group message finds its member gone.
         """
+        if self._storage is not None:
+            self._storage.forget(channel)
         try:
             self.shared.forget_channel(channel)
         except ChannelLayerUnavailable as exc:
@@ -430,13 +438,19 @@ class LocalFirstLayer(BaseLayer):
 
     def send_group(self, group: str, message: dict[str, Any]) -> None:
         """Put a copy of `message` on every member of `group`; see BaseLayer."""
+        with self._crossing():
+            self.shared.send_group(group, message)
+
+    @contextlib.contextmanager
+    def _crossing(self) -> Iterator[None]:
+        """Send to a group in the body: what this sender sends to our readers next will follow."""
         self._drop_expired()
         sender = threading.get_ident()
         readers = list(self._own.values())
         for own in readers:
             own.depart(sender)
         try:
-            self.shared.send_group(group, message)
+            yield
         finally:
             for own in readers:
                 own.arrive(sender)
@@ -455,6 +469,19 @@ class LocalFirstLayer(BaseLayer):
             names = self._expired.popleft()
             for name in (names,) if isinstance(names, str) else names:
                 self.forget_channel(name)
+
+    # Storage: the shared layer's.
+
+    @property
+    def storage(self) -> LocalFirstStorage:
+        """What the shared layer keeps; see Storage. Raises NotImplementedError if it has none."""
+        if self._storage is None:
+            self._storage = LocalFirstStorage(self)
+        return self._storage
+
+    def _is_read_here(self, channel: str) -> bool:
+        """Whether only this process receives what is sent to `channel`."""
+        return self._mark in channel or reader_of(channel) in self._own
 
     # Statistics.
 

@@ -12,7 +12,7 @@ import heapq
 import itertools
 from collections import deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wsgi_bridge.copying import copy_trusted
 from wsgi_bridge.layers.queue import Wake
@@ -87,7 +87,7 @@ class _Log:
 class MemoryStorage(Storage):
     """What a memory layer keeps; for no other process, and no longer than this one lives."""
 
-    is_shared: ClassVar[bool] = False
+    is_shared = False
 
     _layer: MemoryLayer
 

@@ -26,7 +26,7 @@ from __future__ import annotations
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wsgi_bridge.copying import copy_message
 from wsgi_bridge.names import check_channel, check_group, check_key
@@ -96,7 +96,7 @@ class Storage(ABC):
     """
 
     #: Whether other processes share it, and it survives this one.
-    is_shared: ClassVar[bool] = True
+    is_shared: bool = True
 
     def __init__(self, layer: BaseLayer) -> None:
         self._layer = layer

@@ -111,6 +111,7 @@ class TestConformanceOfASpillingLayer(LayerConformance):
     test_capacity_by_channel_is_the_first_match = None
     test_expired_messages_count_towards_no_capacity = None
     test_full_channels_are_counted = None
+    test_a_message_to_a_full_channel_stays_scheduled = None
     test_errors_reach_the_coroutine = None
     test_a_full_member_loses_the_message_and_is_counted = None
     test_a_full_member_stays_a_member = None
