@@ -35,9 +35,11 @@ class Groups:
         reader = reader_of(channel)
         readers = self._groups.setdefault(group, {})
         members = readers.setdefault(reader, _Members())
-        members.add(channel, now + self._expiry)
         if data is not None:
             members.data[channel] = data
+        elif members.data and members.deadlines.get(channel, now) <= now:
+            members.data.pop(channel, None)  # of a membership that is over
+        members.add(channel, now + self._expiry)
         self._joined.setdefault(reader, set()).add(group)
 
     def discard(self, group: str, channel: str) -> None:

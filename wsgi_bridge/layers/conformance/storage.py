@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import unittest
 from collections.abc import Callable
 from functools import partial
@@ -213,10 +214,11 @@ class StorageTests(StorageCase):
             partial(self.clock.advance, 101),
             self.layer.flush,
         )
-        for end in ends:
+        for end, is_seen in itertools.product(ends, (True, False)):
             self.other.group_add("group", "p!x", {"n": 1})
             end()
-            assert self.storage.group_members("group") == {}
+            if is_seen:
+                assert self.storage.group_members("group") == {}
             self.peer.group_add("group", "p!x")
             assert self.storage.group_members("group") == {"p!x": None}
             self.layer.group_discard("group", "p!x")
