@@ -79,6 +79,10 @@ DEFAULT_SPILL = 8
 #: turn of the hub is no sign of busy consumers, a turn that took as long as this is.
 DEFAULT_SPILL_AFTER = 0.01
 
+#: Seconds for which nothing is sent to others after one of those messages came back: they have no
+#: time either, and each would cost more than it saves.
+SPILL_PAUSE = 1.0
+
 #: Characters that begin the suffix of a single-reader name and say which process made it (48 random
 #: bits). The usual suffix follows, so that a name is no easier to guess by who knows another.
 TOKEN_LENGTH = 8
@@ -117,6 +121,7 @@ class LocalFirstLayer(BaseLayer):
         # Not more than fit, so that the hot path never meets a full queue.
         self._bounds = {name: min(spill, room - 1) for name, room in self._rooms.items()}
         self._retry_at = 0.0
+        self._spill_at = 0.0
         self._is_cut_off = False
         self._reset()
         reset_after_fork(self, LocalFirstLayer._leave_parent)
@@ -206,14 +211,18 @@ class LocalFirstLayer(BaseLayer):
         bound = self._bounds.get(channel)
         if bound is not None:
             pending = self.local.pending(channel)
-            return pending <= bound or (
-                pending < self._rooms[channel] and self.local.age(channel) < self._spill_after
-            )
+            return pending <= bound or (pending < self._rooms[channel] and self._waits(channel))
         end = channel.find("!") + 1
         if end:
             own = self._own.get(channel[:end])
             return own is not None and not own.crossing
         return self._mark in channel and channel not in self._exports
+
+    def _waits(self, channel: str) -> bool:
+        """Whether what is more than usual in a queue had better wait for our own consumers."""
+        if self.local.age(channel) < self._spill_after:
+            return True
+        return time.monotonic() < self._spill_at
 
     def _send_away(
         self, put_local: _Put, put_shared: _Put, channel: str, message: dict[str, Any]
@@ -377,8 +386,15 @@ class LocalFirstLayer(BaseLayer):
             return None
         if not batch:
             self._ears.settle(looks)
+        elif not self._bounds.keys().isdisjoint(names) and any(map(self._came_back, batch)):
+            self._spill_at = time.monotonic() + SPILL_PAUSE
         self._is_cut_off = False
         return batch
+
+    def _came_back(self, item: tuple[Any, dict[str, Any]]) -> bool:
+        """Whether a message had overflowed from here, and nobody else took it."""
+        reply = item[1].get("reply_channel")
+        return isinstance(reply, str) and reader_of(reply) in self._own
 
     def listen(self, channels: Sequence[str], wake: Wake) -> Listener:
         """Have `wake()` called at every message put on `channels`; see BaseLayer."""

@@ -12,13 +12,14 @@ from collections import Counter
 import pytest
 
 from wsgi_bridge.exceptions import ChannelFull, ChannelLayerUnavailable, InvalidLayerURL
-from wsgi_bridge.layers import open_layer
+from wsgi_bridge.layers import local_first, open_layer
 from wsgi_bridge.layers.conformance import LayerConformance, ManualClock
 from wsgi_bridge.layers.ears import LINGERING
 from wsgi_bridge.layers.local_first import LOCAL_CHANNELS, LocalFirstLayer
 from wsgi_bridge.layers.memory import MemoryLayer
 
 READER = "gunicorn.response.home!"
+AWAY = "gunicorn.response.away!"
 
 
 class Shared(MemoryLayer):
@@ -304,6 +305,28 @@ class TestSpill:
         assert sorted(numbers(drain(home, "http.request"))) == list(range(6))
         home.listen([READER], lambda: None)
         exchange(home, home, body)
+
+    @pytest.mark.parametrize("is_over", [False, True])
+    def test_what_came_back_says_that_siblings_are_busy_for_a_while(
+        self, home, shared, monkeypatch, is_over
+    ):
+        monkeypatch.setattr(local_first, "SPILL_PAUSE", 0.0 if is_over else 3600.0)
+        for number in range(6):
+            home.hand_over("http.request", {"n": number, "reply_channel": READER + "1"})
+        assert shared.pending("http.request") == 3
+        assert sorted(numbers(drain(home, "http.request"))) == list(range(6))
+        for number in range(6):
+            home.hand_over("http.request", {"n": number, "reply_channel": READER + "1"})
+        assert shared.pending("http.request") == (3 if is_over else 0)
+
+    def test_what_others_spilled_is_no_reason_to_keep_ones_own(self, home, away, shared):
+        away.listen([AWAY], lambda: None)
+        for number in range(4):
+            away.hand_over("http.request", {"n": number, "reply_channel": AWAY + "1"})
+        assert numbers(drain(home, "http.request")) == [3]
+        for number in range(4):
+            home.hand_over("http.request", {"n": number, "reply_channel": READER + "1"})
+        assert shared.pending("http.request") == 1
 
     def test_a_burst_is_not_spilled(self, process, shared, clock):
         home = process(spill=2, spill_after=0.01)
