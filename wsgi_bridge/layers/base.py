@@ -39,7 +39,7 @@ from urllib.parse import SplitResult
 
 from wsgi_bridge.copying import copy_message
 from wsgi_bridge.exceptions import ChannelLayerError, InvalidName
-from wsgi_bridge.layers.statistics import Statistics
+from wsgi_bridge.layers.statistics import GroupStatistics, Statistics
 from wsgi_bridge.names import SUFFIX_LENGTH, check_channel, check_pattern
 
 if TYPE_CHECKING:
@@ -109,8 +109,9 @@ class BaseLayer(ABC):
     function that returns seconds since the epoch.
     """
 
-    #: What this layer has beyond sending and receiving.
-    extensions: ClassVar[tuple[str, ...]] = ("groups", "flush", "statistics", "asyncio")
+    #: What this layer has beyond sending and receiving. A layer that implements what is under
+    #: "Introspection" below adds that word.
+    extensions: tuple[str, ...] = ("groups", "flush", "statistics", "asyncio")
 
     #: Options that may stand in the query string of the URL, and how each is read.
     url_options: ClassVar[Mapping[str, Callable[[str], Any]]] = {
@@ -241,6 +242,36 @@ class BaseLayer(ABC):
         Who waits in a receive is woken; this and every later operation of theirs raises
         ChannelLayerUnavailable.
         """
+
+    # Introspection, which a layer may do without: for those who look at it from outside. None of it
+    # takes a message, or makes the caller a reader or owner of anything.
+
+    def statistics_by_channel(self) -> dict[str, Statistics]:
+        """Return the figures of every channel with messages or a count, by its reader.
+
+        Names that the backend has as hashes only are told as these. Raises NotImplementedError
+        without the extension `introspection`, ChannelLayerUnavailable.
+        """
+        raise self._no_introspection()
+
+    def statistics_by_group(self) -> dict[str, GroupStatistics]:
+        """Return how many members, and readers that receive for them, each group has.
+
+        Groups without a member are not among them. Raises as `statistics_by_channel`.
+        """
+        raise self._no_introspection()
+
+    def describe(self) -> dict[str, Any]:
+        """Return facts on the layer and its backend, to be shown or turned into JSON.
+
+        `layer` is always among them. No password or key is. Raises ChannelLayerUnavailable.
+        """
+        return {"layer": type(self).__name__}
+
+    def _no_introspection(self) -> NotImplementedError:
+        return NotImplementedError(
+            f"{type(self).__name__} cannot tell what is in it: it has no extension 'introspection'"
+        )
 
     # What follows from it.
 

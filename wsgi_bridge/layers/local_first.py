@@ -46,7 +46,7 @@ from wsgi_bridge.layers.exports import Exports
 from wsgi_bridge.layers.memory import MemoryLayer
 from wsgi_bridge.layers.own_reader import OwnReader
 from wsgi_bridge.layers.queue import Names, Wake
-from wsgi_bridge.layers.statistics import Statistics
+from wsgi_bridge.layers.statistics import GroupStatistics, Statistics, add_statistics, no_statistics
 from wsgi_bridge.names import (
     MAX_NAME_LENGTH,
     SUFFIX_LENGTH,
@@ -116,6 +116,7 @@ class LocalFirstLayer(BaseLayer):
         super().__init__(**_options(shared))
         self.local = local
         self.shared = shared
+        self.extensions = shared.extensions
         self._spill_after = spill_after
         self._rooms = {name: local.capacity_of(name) for name in local_channels}
         # Not more than fit, so that the hot path never meets a full queue.
@@ -492,11 +493,32 @@ class LocalFirstLayer(BaseLayer):
         except ChannelLayerUnavailable as exc:
             self._report(exc)
             return local
-        total: Any = {name: figure + shared[name] for name, figure in local.items()}  # type: ignore[literal-required]
-        total["messages_max_age"] = max(local["messages_max_age"], shared["messages_max_age"])
-        total["messages_pending"] += held
-        figures: Statistics = total
+        figures = add_statistics(local, shared)
+        figures["messages_pending"] += held
         return figures
+
+    def statistics_by_channel(self) -> dict[str, Statistics]:
+        """Return the figures of every channel in both layers; see BaseLayer."""
+        found = self.local.statistics_by_channel()
+        try:
+            shared = self.shared.statistics_by_channel()
+        except ChannelLayerUnavailable as exc:
+            self._report(exc)
+            return found
+        for name, figures in shared.items():
+            found[name] = add_statistics(found.get(name, no_statistics()), figures)
+        for name, own in list(self._own.items()):
+            if own.held:
+                found.setdefault(name, no_statistics())["messages_pending"] += len(own.held)
+        return found
+
+    def statistics_by_group(self) -> dict[str, GroupStatistics]:
+        """Return the size of every group; see BaseLayer."""
+        return self.shared.statistics_by_group()
+
+    def describe(self) -> dict[str, Any]:
+        """Return facts on the shared layer; see BaseLayer."""
+        return {**self.shared.describe(), "local_first": True}
 
     # Life cycle.
 

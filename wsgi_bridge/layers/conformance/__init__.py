@@ -27,6 +27,7 @@ from wsgi_bridge.layers.conformance.asynchronous import AsyncioTests
 from wsgi_bridge.layers.conformance.batches import BatchTests
 from wsgi_bridge.layers.conformance.content import ContentTests
 from wsgi_bridge.layers.conformance.groups import GroupTests
+from wsgi_bridge.layers.conformance.introspection import IntrospectionTests
 from wsgi_bridge.layers.conformance.queues import QueueTests
 from wsgi_bridge.layers.conformance.support import ManualClock
 from wsgi_bridge.layers.conformance.waiting import WaitingTests
@@ -35,6 +36,13 @@ __all__ = ["LayerConformance", "ManualClock"]
 
 
 class LayerConformance(
-    ContentTests, QueueTests, BatchTests, WaitingTests, GroupTests, AccountTests, AsyncioTests
+    ContentTests,
+    QueueTests,
+    BatchTests,
+    WaitingTests,
+    GroupTests,
+    AccountTests,
+    IntrospectionTests,
+    AsyncioTests,
 ):
     """Every guarantee of a channel layer. Override `make_layer`, and `make_peer` if shared."""

@@ -12,6 +12,7 @@ From the bottom up, each file knowing only those before it:
     membership   groups: rows of the store, and the copy that the owner of a reader keeps
     queues       putting, taking, expiring
     figures      statistics, and the sweeping of what is idle
+    introspection  every channel, group and process, for who looks from outside
     doorbell     datagrams that wake other processes
     attachment   what this process shares of a directory: store, doorbell, its place, its listeners
     layer        the contract of `layers.base`

@@ -2,6 +2,7 @@
 
     layer.py       RedisLayer: the contract of `layers.base`, in terms of what follows
     core.py, groups.py, sending.py  its parts: running commands, groups, sends
+    introspection.py  statistics, and who looks from outside: changes nothing
     url.py         reads a URL: hosts, credentials, options
     topology.py    where a shard is: one server, the master that Sentinel names, a Cluster's node
     shard.py       Shard: the connections and threads of one part of the channels
@@ -16,7 +17,7 @@
     keeper.py      Keeper: what a shard does beside: heartbeats, nudges, sends that cannot wait
     memberships.py who is a member behind the channels that this process reads
     locks.py       locks and waits that are right under threads and greenlets
-    figures.py     statistics, from the counts in Redis
+    figures.py     figures, from the counts in Redis
 
 In this package, `redis` is the client library: imports are absolute. The library is imported here
 and nowhere else. docs/topics/redis.md says which operation becomes which commands.

@@ -50,6 +50,11 @@ class Codec:
         self._cipher = _cipher(keys) if keys else None
         self._hash_key = _derived(keys[-1]) if hash_names and keys else None
 
+    @property
+    def hashes_names(self) -> bool:
+        """Whether names stand in keys as hashes."""
+        return self._hash_key is not None
+
     def hashed(self, name: str) -> str:
         """Return `name` as it stands in a key of Redis."""
         if self._hash_key is None:

@@ -72,6 +72,7 @@ class RedisCore(BaseLayer):
             raise InvalidLayerURL(
                 "hash_names needs symmetric_encryption_keys: a secret to hash with"
             )
+        self.prefix = prefix
         self._codec = Codec(symmetric_encryption_keys, hash_names=hash_names)
         mine = cast("RedisLayer", self)
         self._shards = [Shard(mine, place, prefix, timeout) for place in places]

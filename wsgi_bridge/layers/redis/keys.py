@@ -11,6 +11,7 @@ use any of them.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -49,12 +50,20 @@ class Keys:
         self.totals = self.key("totals")
         self.processes = self.key("processes")
         self.owners = self.key("owners")
-        #: What SCAN finds all of them by.
-        self.pattern = self.key("*")
+        # In a pattern of SCAN, a prefix stands for itself.
+        self._pattern_start = re.sub(r"([\\*?\[\]^])", r"\\\1", self._start)
 
     def key(self, kind: str, suffix: str = "") -> bytes:
         """Return the name of a key: `kind`, and the channel or group it is of."""
         return f"{self._start}{kind}{':' if suffix else ''}{suffix}".encode()
+
+    def pattern(self, kind: str = "") -> bytes:
+        """Return what SCAN finds all keys by, or all of a kind."""
+        return f"{self._pattern_start}{kind}{':' if kind else ''}*".encode()
+
+    def suffix(self, key: bytes) -> str:
+        """Return the channel or group that a key is of."""
+        return key.decode().removeprefix(self._start).partition(":")[2]
 
     def channel(self, suffix: str) -> ChannelKeys:
         """Return the keys of a channel."""

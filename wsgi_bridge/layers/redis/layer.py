@@ -23,17 +23,14 @@ from wsgi_bridge.exceptions import ChannelLayerUnavailable, InvalidLayerURL
 from wsgi_bridge.layers.base import BaseLayer, Batch, _Result
 from wsgi_bridge.layers.concurrency import can_wait
 from wsgi_bridge.layers.queue import Names, Wake
-from wsgi_bridge.layers.redis.codec import GROUP, Undecodable, read_double
+from wsgi_bridge.layers.redis.codec import GROUP, Undecodable
 from wsgi_bridge.layers.redis.connection import command
 from wsgi_bridge.layers.redis.core import DEFAULT_PREFIX
-from wsgi_bridge.layers.redis.figures import Backlog, make_statistics
 from wsgi_bridge.layers.redis.inbox import InboxListener, Local, LocalQueue
+from wsgi_bridge.layers.redis.introspection import CHUNK, Introspection
 from wsgi_bridge.layers.redis.scripts import SCRIPTS
-from wsgi_bridge.layers.redis.sending import SendOperations
 from wsgi_bridge.layers.redis.shard import Shard
 from wsgi_bridge.layers.redis.url import CONNECTION_OPTIONS, places_of
-from wsgi_bridge.layers.statistics import Statistics
-from wsgi_bridge.names import check_channel, reader_of
 
 __all__ = ["RedisLayer"]
 
@@ -43,19 +40,15 @@ logger = logging.getLogger(__name__)
 #: receives on all of them has a connection for each.
 DEFAULT_BUCKETS = 4
 
-#: Queues that are asked about in one pipeline.
-CHUNK = 500
-
-#: Keys that one SCAN looks at.
-SCAN_COUNT = 1000
-
 
 def _read_keys(text: str) -> list[str]:
     return [key for key in text.split(",") if key]
 
 
-class RedisLayer(SendOperations):
+class RedisLayer(Introspection):
     """A channel layer on Redis; safe to use from any thread or greenlet. See RedisCore."""
+
+    extensions = (*BaseLayer.extensions, "introspection")
 
     url_options: ClassVar = {
         **BaseLayer.url_options,
@@ -199,45 +192,19 @@ class RedisLayer(SendOperations):
             return function(*arguments)
         return await super()._call_async(function, *arguments)
 
-    # Statistics.
-
-    def channel_statistics(self, channel: str) -> Statistics:
-        """Return the figures of one channel; see BaseLayer."""
-        check_channel(channel)
-        queue = self._target(reader_of(channel))
-        backlogs = self._backlogs(queue.shard, [queue.keys.suffix])
-        [fields] = self._run([(queue.shard, command("HGETALL", queue.keys.figures))])
-        return make_statistics([fields], backlogs, self.clock())
-
-    def global_statistics(self) -> Statistics:
-        """Return the figures of all channels; see BaseLayer."""
-        backlogs: list[Backlog] = []
-        for shard in self._shards:
-            [index] = self._run([(shard, command("ZRANGE", shard.keys.index, 0, -1))])
-            backlogs += self._backlogs(shard, [suffix.decode() for suffix in index])
-        totals = [(shard, command("HGETALL", shard.keys.totals)) for shard in self._shards]
-        return make_statistics(self._run(totals), backlogs, self.clock())
-
-    def _backlogs(self, shard: Shard, suffixes: list[str]) -> list[Backlog]:
-        """Return what waits in queues, after what expired there was dropped."""
-        backlogs = []
-        now = self.clock()
-        for start in range(0, len(suffixes), CHUNK):
-            chunk = suffixes[start : start + CHUNK]
-            replies = self._run([(shard, self._inspect(shard, suffix)) for suffix in chunk])
-            for suffix, (pending, deadline, expired) in zip(chunk, replies, strict=True):
-                self._left_behind(suffix, expired)
-                if pending:
-                    sent_at = read_double(deadline) - self.expiry
-                    backlogs.append(Backlog(pending, max(0.0, now - sent_at)))
-        return backlogs
+    # Expiry.
 
     def sweep(self, shard: Shard, number: int) -> None:
         """Drop what expired in up to `number` queues that nobody asks for."""
         index = shard.keys.index
         due = command("ZRANGEBYSCORE", index, "-inf", self.clock(), "LIMIT", 0, number)
-        [suffixes] = self._run([(shard, due)])
-        self._backlogs(shard, [suffix.decode() for suffix in suffixes])
+        [found] = self._run([(shard, due)])
+        suffixes = [suffix.decode() for suffix in found]
+        for start in range(0, len(suffixes), CHUNK):
+            chunk = suffixes[start : start + CHUNK]
+            replies = self._run([(shard, self._inspect(shard, suffix)) for suffix in chunk])
+            for suffix, (_, _, expired) in zip(chunk, replies, strict=True):
+                self._left_behind(suffix, expired)
 
     # Life cycle.
 
@@ -251,16 +218,11 @@ class RedisLayer(SendOperations):
             shard.keeper.wake()
 
     def _flush(self, shard: Shard) -> None:
-        cursor = b"0"
-        while True:
-            scan = command("SCAN", cursor, "MATCH", shard.keys.pattern, "COUNT", SCAN_COUNT)
-            [(cursor, keys)] = self._run([(shard, scan)])
-            kept = (shard.keys.processes, shard.keys.owners)
+        kept = (shard.keys.processes, shard.keys.owners)
+        for keys in self._scan(shard, shard.keys.pattern()):
             found = [key for key in keys if key not in kept]
             if found:
                 self._run([(shard, command("UNLINK", *found))])
-            if cursor == b"0":
-                return
 
     def close(self) -> None:
         """Let go of Redis, and of the readers of this process; see BaseLayer."""

@@ -45,6 +45,7 @@ class TestShards(RedisConformance):
 
 class TestEncrypted(RedisConformance):
     options: ClassVar = {"symmetric_encryption_keys": ["a secret"], "hash_names": True}
+    names_are_told = False
 
     @pytest.fixture(autouse=True, scope="class")
     @classmethod
