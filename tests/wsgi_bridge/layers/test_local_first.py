@@ -12,10 +12,10 @@ from collections import Counter
 import pytest
 
 from wsgi_bridge.exceptions import ChannelFull, ChannelLayerUnavailable, InvalidLayerURL
-from wsgi_bridge.layers import local_first, open_layer
+from wsgi_bridge.layers import open_layer
 from wsgi_bridge.layers.conformance import LayerConformance, ManualClock
-from wsgi_bridge.layers.ears import LINGERING
-from wsgi_bridge.layers.local_first import LOCAL_CHANNELS, LocalFirstLayer
+from wsgi_bridge.layers.local_first import LOCAL_CHANNELS, LocalFirstLayer, taking
+from wsgi_bridge.layers.local_first.ears import LINGERING
 from wsgi_bridge.layers.memory import MemoryLayer
 
 READER = "gunicorn.response.home!"
@@ -310,7 +310,7 @@ class TestSpill:
     def test_what_came_back_says_that_siblings_are_busy_for_a_while(
         self, home, shared, monkeypatch, is_over
     ):
-        monkeypatch.setattr(local_first, "SPILL_PAUSE", 0.0 if is_over else 3600.0)
+        monkeypatch.setattr(taking, "SPILL_PAUSE", 0.0 if is_over else 3600.0)
         for number in range(6):
             home.hand_over("http.request", {"n": number, "reply_channel": READER + "1"})
         assert shared.pending("http.request") == 3
@@ -370,7 +370,7 @@ class TestSpill:
         assert body in home._exports
 
     def test_too_many_bodies_stay_at_home(self, process, shared, monkeypatch):
-        monkeypatch.setattr("wsgi_bridge.layers.exports.MAX_EXPORTS", 3)
+        monkeypatch.setattr("wsgi_bridge.layers.local_first.exports.MAX_EXPORTS", 3)
         home = process(spill=-1)
         for _ in range(5):
             body = home.new_channel("http.request.body?")
@@ -686,7 +686,7 @@ class TestUnavailable:
         assert numbers(drain(home, READER)) == [1]
 
     def test_it_goes_on_when_the_shared_layer_is_back(self, process, shared, away, monkeypatch):
-        monkeypatch.setattr("wsgi_bridge.layers.local_first.RETRY_INTERVAL", 0.0)
+        monkeypatch.setattr("wsgi_bridge.layers.local_first.taking.RETRY_INTERVAL", 0.0)
         home = process()
         shared.is_gone = True
         woken = threading.Event()
