@@ -41,10 +41,11 @@ test-core: | $(STAMP)
 	@tools/need redis-server
 	$(BIN)/python -m pytest -n auto --dist loadfile --ignore tests/integration
 
-# The core makes the same promises to greenlets as to threads.
+# The core makes the same promises to greenlets as to threads. The command has a process of its own.
 test-patched: | $(STAMP)
 	@tools/need redis-server
-	$(BIN)/python -m gevent.monkey --module pytest -q tests/wsgi_bridge
+	$(BIN)/python -m gevent.monkey --module pytest -q tests/wsgi_bridge \
+	    --ignore tests/wsgi_bridge/commands
 
 # One after another: they measure memory and time, and two browsers fill two cores.
 test-servers: | $(STAMP)
