@@ -14,9 +14,8 @@ from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from wsgi_bridge.commands.errors import FAILED, MISUSED, CommandError
-from wsgi_bridge.exceptions import ChannelLayerUnavailable, InvalidName
+from wsgi_bridge.exceptions import ChannelFull, ChannelLayerUnavailable, InvalidName
 from wsgi_bridge.layers import BaseLayer, open_layer
-from wsgi_bridge.layers.ipc.directory import find_directory, has_layer, known_directories
 from wsgi_bridge.server.capacity import server_capacity
 
 __all__ = ["is_any_ipc", "opened", "public_url", "urls_of_ipc"]
@@ -37,12 +36,16 @@ def opened(url: str) -> Iterator[BaseLayer]:
         raise CommandError(f"ipc:// names no layer: say which one ({names})", MISUSED)
     layer = _open(url)  # which touches nothing yet
     if parts.scheme == "ipc":
-        _check_ipc(find_directory(parts.netloc, unquote(parts.path)))
+        _check_ipc(parts)
     try:
         yield layer
     except ChannelLayerUnavailable as exc:
         raise CommandError(
             f"{public_url(url)} is unavailable: {_sentence(exc)}{_cure(parts)}"
+        ) from exc
+    except ChannelFull as exc:
+        raise CommandError(
+            f"{public_url(url)} takes no message: {exc}; its memory is full, or its capacity is 0"
         ) from exc
     except InvalidName as exc:
         raise CommandError(str(exc), MISUSED) from exc
@@ -64,6 +67,9 @@ def is_any_ipc(url: str) -> bool:
 
 def urls_of_ipc() -> list[str]:
     """Return the URLs of the ipc layers that this user has here, by name if that is enough."""
+    # Imported late, here and below: who has Redis only need not have lmdb.
+    from wsgi_bridge.layers.ipc.directory import find_directory, known_directories
+
     paths = known_directories()
     return [
         f"ipc://{path.name}" if find_directory(path.name, "") == path else f"ipc://{path}"
@@ -107,8 +113,11 @@ def _open(url: str) -> BaseLayer:
         raise CommandError(text, FAILED if is_lacking else MISUSED) from exc
 
 
-def _check_ipc(path: Path) -> None:
+def _check_ipc(parts: SplitResult) -> None:
     """Refuse a directory that has no layer in it: its first use would make one."""
+    from wsgi_bridge.layers.ipc.directory import find_directory, has_layer
+
+    path = find_directory(parts.netloc, unquote(parts.path))
     try:
         if has_layer(path):
             return

@@ -1,5 +1,7 @@
 """What cannot be done is one line on stderr, a status, and never a traceback or a password."""
 
+import contextlib
+import json
 import os
 import socket
 import sys
@@ -12,6 +14,12 @@ from wsgi_bridge.commands.errors import without_passwords
 from wsgi_bridge.layers import open_layer
 
 ACTIONS = (["stats"], ["channels"], ["groups"], ["groups", "a"], ["flush", "--yes"], ["ping"])
+
+
+def make_layer(url):
+    """Leave a layer behind with a message in it."""
+    with contextlib.closing(open_layer(url)) as layer:
+        layer.send("a", {})
 
 
 @pytest.fixture
@@ -52,7 +60,7 @@ def test_a_dead_redis_is_one_line_and_status_1(words, dead_port):
 @pytest.mark.parametrize("words", ACTIONS, ids=" ".join)
 def test_a_mistyped_ipc_name_makes_nothing(fail, words, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    open_layer("ipc://mysite").send("a", {})
+    make_layer("ipc://mysite")
     before = sorted(tmp_path.rglob("*"))
     status, line = fail("layer", "ipc://mysiet", *words)
     assert status == 1
@@ -74,7 +82,7 @@ def test_a_directory_of_another_user_says_who_may_look(fail, monkeypatch, tmp_pa
     def has_layer(path):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(opening, "has_layer", has_layer)
+    monkeypatch.setattr("wsgi_bridge.layers.ipc.directory.has_layer", has_layer)
     monkeypatch.setattr(opening, "urls_of_ipc", list)
     status, line = fail("layer", f"ipc://{tmp_path}", "stats")
     assert status == 1
@@ -83,14 +91,42 @@ def test_a_directory_of_another_user_says_who_may_look(fail, monkeypatch, tmp_pa
 
 
 def test_a_layer_of_another_version_says_what_to_do(fail, tmp_path):
-    path = tmp_path / "layer"
-    open_layer(f"ipc://{path}").send("a", {})
-    (path / "wsgi-bridge-ipc").write_text("99 x\n")
-    os.chmod(path, 0o700)
-    url = f"ipc://{tmp_path}/other"
-    os.rename(path, tmp_path / "other")  # this process has the first one open
+    url = f"ipc://{tmp_path}/layer"
+    make_layer(url)
+    (tmp_path / "layer" / "wsgi-bridge-ipc").write_text("99 x\n")
     status, line = fail("layer", url, "stats")
     assert (status, "another version" in line) == (1, True)
+
+
+def test_a_layer_that_cannot_be_used_is_listed_with_the_reason(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    for name in ("usable", "foreign"):
+        make_layer(f"ipc://{name}")
+    foreign = tmp_path / f"wsgi-bridge-{os.geteuid()}" / "foreign"
+    (foreign / "wsgi-bridge-ipc").write_text("99 x\n")
+    assert main(["layer", "ipc://", "--json"]) == 0
+    listed = {each["layer"]: each for each in json.loads(capsys.readouterr().out)}
+    assert listed["ipc://usable"]["messages_pending"] == 1
+    assert "another version" in listed["ipc://foreign"]["error"]
+    assert main(["layer", "ipc://"]) == 0
+    assert "another version" in capsys.readouterr().out
+
+
+def test_a_layer_without_room_is_told_so(fail, tmp_path):
+    url = f"ipc://{tmp_path}/layer"
+    make_layer(url)
+    status, line = fail("layer", f"{url}?capacity=0", "ping")
+    assert (status, "takes no message" in line) == (1, True)
+
+
+def test_redis_is_looked_at_without_the_library_of_ipc(dead_port):
+    code = (
+        "import sys; sys.modules['lmdb'] = None\n"
+        "from wsgi_bridge.commands import main; sys.exit(main())"
+    )
+    url = f"redis://127.0.0.1:{dead_port}"
+    done = run("layer", url, "stats", command=(sys.executable, "-c", code))
+    assert done.stderr.startswith(f"wsgi-bridge: {url} is unavailable")
 
 
 def test_a_memory_layer_cannot_be_looked_at(fail):
@@ -154,7 +190,7 @@ def test_a_misused_command_is_status_2(fail, words, message, monkeypatch):
 
 
 def test_a_bad_name_of_a_channel_or_group_is_status_2(fail, tmp_path):
-    open_layer(f"ipc://{tmp_path}/layer").send("a", {})
+    make_layer(f"ipc://{tmp_path}/layer")
     for words in (["stats", "--channel", "a b"], ["groups", "a!b"]):
         status, line = fail("layer", f"ipc://{tmp_path}/layer", *words)
         assert (status, "is not a" in line) == (2, True)

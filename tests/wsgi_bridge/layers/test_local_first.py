@@ -67,6 +67,10 @@ class Shared(MemoryLayer):
         self._count("channel_statistics")
         return super().channel_statistics(channel)
 
+    def statistics_by_channel(self):
+        self._count("statistics_by_channel")
+        return super().statistics_by_channel()
+
 
 class TestConformance(LayerConformance):
     """One process: everything that it sends, it receives."""
@@ -671,6 +675,7 @@ class TestUnavailable:
             home.forget_channel(READER + "1")
             assert home.channel_statistics("http.request")["messages_count"] == 20
             assert home.global_statistics()["messages_count"] == 21
+            assert home.statistics_by_channel().keys() == {"http.request", READER}
         assert len(caplog.records) == 1
 
     def test_what_has_to_cross_is_refused(self, home, shared):
@@ -739,6 +744,27 @@ class TestLifeCycle:
         for figures in (home.channel_statistics("http.request"), home.global_statistics()):
             assert figures["messages_count"] == figures["messages_pending"] == 2
             assert figures["messages_max_age"] == 6
+
+    def test_what_is_told_of_channels_and_groups_is_of_both(self, home, clock):
+        home.local.send("http.request", {})
+        home.shared.send("http.request", {})
+        home.shared.send("jobs", {})
+        home.group_add("group", READER + "1")
+        home.send(READER + "9", {})
+        home.send_group("group", {})
+        home.receive_many([READER], 1)  # holds the group message behind it
+        found = home.statistics_by_channel()
+        pending = {name: figures["messages_pending"] for name, figures in found.items()}
+        assert pending == {"http.request": 2, "jobs": 1, READER: 1}
+        assert home.statistics_by_group().keys() == {"group"}
+        assert home.describe() == {"layer": "memory", "local_first": True}
+
+    def test_it_tells_as_much_as_the_shared_layer(self, home, clock):
+        class Silent(MemoryLayer):
+            extensions = ("groups",)
+
+        assert "introspection" in home.extensions
+        assert LocalFirstLayer.over(Silent(clock=clock)).extensions == ("groups",)
 
     def test_a_forked_child_is_another_process(self, home):
         home.send(READER + "1", {"n": 1})

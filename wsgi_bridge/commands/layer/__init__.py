@@ -23,7 +23,7 @@ __all__ = ["NAME", "add_parser", "complete"]
 NAME = "layer"
 ACTIONS = ("stats", "channels", "groups", "flush", "ping")
 
-USAGE = "wsgi-bridge layer [-h] [URL] {stats,channels,groups,flush,ping} ..."
+USAGE = f"wsgi-bridge layer [-h] [URL] {{{','.join(ACTIONS)}}} ..."
 
 EXAMPLES = """\
 examples:
