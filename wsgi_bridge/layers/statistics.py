@@ -37,6 +37,7 @@ class Statistics(TypedDict):
     channel_full_count_per_second: float
     messages_expired_count: int
     group_messages_lost_count: int
+    messages_undecodable_count: int
 
 
 class GroupStatistics(TypedDict):
@@ -57,6 +58,7 @@ def no_statistics() -> Statistics:
         "channel_full_count_per_second": 0.0,
         "messages_expired_count": 0,
         "group_messages_lost_count": 0,
+        "messages_undecodable_count": 0,
     }
 
 

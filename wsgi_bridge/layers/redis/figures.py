@@ -50,4 +50,5 @@ def make_statistics(
         "channel_full_count_per_second": recent.get("full", 0) / window,
         "messages_expired_count": totals.get("expired", 0) + sum(each.expired for each in waiting),
         "group_messages_lost_count": totals.get("lost", 0),
+        "messages_undecodable_count": totals.get("undecodable", 0),
     }

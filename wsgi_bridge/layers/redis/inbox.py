@@ -156,7 +156,11 @@ class Inbox:
 
         To be called with the lock held.
         """
-        queues = [queue for queue in shard.listened.values() if queue.demand.remaining > 0]
+        queues = [
+            queue
+            for queue in shard.listened.values()
+            if queue.demand.remaining > 0 and queue.name not in shard.lost
+        ]
         queues.sort(key=lambda queue: queue.turn)
         return queues, min((queue.demand.remaining for queue in queues), default=0)
 

@@ -145,9 +145,7 @@ class Keeper:
     def _beat(self) -> None:
         shard = self._shard
         layer = shard.layer
-        claimed = sorted(shard.claimed)
-        keys = (shard.keys.processes, shard.keys.owners)
-        [reply] = shard.pipe.call([SCRIPTS.beat.call(keys, layer.process, LIFE, *claimed)])
+        reply = self._tell()
         if not isinstance(reply, list):
             return  # out of memory: nobody else can beat either
         is_known, orphans = reply
@@ -158,8 +156,26 @@ class Keeper:
             layer.announce()
             self._announcements -= 1
         for at in range(0, len(orphans), 2):
-            layer.bury(shard, orphans[at].decode(), orphans[at + 1].decode())
+            layer.bury(shard, orphans[at], orphans[at + 1].decode())
         if time.monotonic() >= self._sweep_at:
             self._sweep_at = time.monotonic() + SWEEP
             layer.fetch_changes(shard)
             layer.sweep(shard, SWEEP_SIZE)
+
+    def _tell(self) -> Any:
+        """Say that this process lives and what it reads; return what beat.lua does of others."""
+        shard = self._shard
+        layer = shard.layer
+        begun = sorted(shard.begun)
+        readers = [*begun, *sorted(shard.claimed.difference(begun))]
+        tokens = [layer.token(reader) for reader in readers]
+        keys = (shard.keys.processes, shard.keys.owners)
+        beat = SCRIPTS.beat.call(keys, layer.process, LIFE, len(begun), *tokens)
+        [reply] = shard.pipe.call([beat])
+        if not isinstance(reply, list):
+            return reply
+        shard.begun.difference_update(begun)
+        *rest, taken = reply
+        for token in taken:
+            layer.lose_reader(shard, readers[tokens.index(token.decode())])
+        return rest

@@ -34,9 +34,10 @@ class ChannelKeys(NamedTuple):
     suffix: str  # the channel, as it stands in keys
     queue: bytes
     figures: bytes
-    groups: bytes  # that the reader is in
+    memberships: bytes  # behind the reader
     changes: bytes
     version: bytes
+    wake: bytes
     send: Prepared
     push: Prepared
 
@@ -75,9 +76,10 @@ class Keys:
             suffix,
             queue,
             figures,
-            self.key("groups", suffix),
+            self.key("memberships", suffix),
             self.key("changes", suffix),
             version,
+            self.key("wake", suffix),
             SCRIPTS.send.prepare(common),
             SCRIPTS.push.prepare((*common, version)),
         )

@@ -25,7 +25,7 @@ from wsgi_bridge.layers.concurrency import can_wait
 from wsgi_bridge.layers.queue import Names, Wake
 from wsgi_bridge.layers.redis.codec import GROUP, Undecodable
 from wsgi_bridge.layers.redis.connection import command
-from wsgi_bridge.layers.redis.core import DEFAULT_PREFIX
+from wsgi_bridge.layers.redis.core import DEFAULT_PREFIX, Request
 from wsgi_bridge.layers.redis.inbox import InboxListener, Local, LocalQueue
 from wsgi_bridge.layers.redis.introspection import CHUNK, Introspection
 from wsgi_bridge.layers.redis.scripts import SCRIPTS
@@ -89,7 +89,7 @@ class RedisLayer(Introspection):
     def _claim(self, queue: LocalQueue) -> None:
         """Say that this process reads the channel, so that it is missed when it dies."""
         if "!" in queue.name and queue.name not in queue.shard.claimed:
-            queue.shard.claimed.add(queue.name)
+            queue.shard.claim(queue.name)
             queue.shard.keeper.start()
             queue.shard.keeper.wake()
 
@@ -153,23 +153,40 @@ class RedisLayer(Introspection):
 
     def _decoded(self, queue: LocalQueue, entries: Iterable[bytes]) -> list[Local]:
         decoded: list[Local] = []
+        dropped = 0
         for data in entries:
             try:
                 entry = self._codec.decode(data)
             except Undecodable as exc:
                 self._note_undecodable(queue.name, exc)
+                dropped += 1
                 continue
             names: Names = entry.name
             if entry.kind == GROUP:
+                group = self._codec.hashed(entry.name)
                 names = self._memberships.expand(
-                    *(queue.name, entry.name, entry.version, self.clock()),
+                    *(queue.name, group, entry.version, self.clock()),
                     lambda: self._fetched(queue),
                 )
             if names:
                 decoded.append((entry.deadline, names, entry.message))
         if decoded:
             self._note_decodable()
+        if dropped:
+            self._count_undecodable(queue, dropped)
         return decoded
+
+    def _count_undecodable(self, queue: LocalQueue, number: int) -> None:
+        try:
+            self._run([self._count(queue, "undecodable", number)])
+        except ChannelLayerUnavailable as exc:
+            # What came with them must not be lost over a figure.
+            logger.warning("%d messages that were dropped are not counted: %s", number, exc)
+
+    def _count(self, queue: LocalQueue, figure: str, number: int) -> Request:
+        keys = (queue.keys.queue, queue.keys.figures, queue.shard.keys.totals)
+        counted = (figure, number, self.clock(), self._queue_lifetime)
+        return queue.shard, SCRIPTS.add_counts.call(keys, *counted)
 
     def _settle(self, expired: list[tuple[LocalQueue, Names]]) -> None:
         """Count what expired in this process, and have those channels leave their groups."""
@@ -178,9 +195,7 @@ class RedisLayer(Introspection):
         requests = []
         names: set[str] = set()
         for queue, each in expired:
-            keys = (queue.keys.queue, queue.keys.figures, queue.shard.keys.totals)
-            counted = ("expired", 1, self.clock(), self._queue_lifetime)
-            requests.append((queue.shard, SCRIPTS.add_counts.call(keys, *counted)))
+            requests.append(self._count(queue, "expired", 1))
             names.update((each,) if isinstance(each, str) else each)
         self._run(requests)
         self._leave(names)
@@ -245,6 +260,6 @@ class RedisLayer(Introspection):
             try:
                 self._run([(shard, command("ZREM", shard.keys.processes, self.process))])
                 for reader in list(shard.claimed):
-                    self.bury(shard, reader, self.process)
+                    self.bury(shard, self.token(reader).encode(), self.process)
             except ChannelLayerUnavailable:
                 logger.info("Redis is away: its readers go when their heartbeats are missed")
