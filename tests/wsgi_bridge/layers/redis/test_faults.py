@@ -270,6 +270,32 @@ class TestPassword:
                 wrong.send("a", {})
             assert "wr0ng" not in str(caught.value)
 
+    def test_a_user_needs_no_more_than_the_documentation_says(self, server, open_redis):
+        kinds = ["@connection", "@list", "@hash", "@set", "@sortedset", "@string"]
+        names = ["evalsha", "script|load", "time", "exists", "del", "pexpire", "scan", "unlink"]
+        rules = [
+            "on",
+            ">pw",
+            "resetkeys",
+            "~{site}:*",
+            "-@all",
+            *(f"+{each}" for each in kinds + names),
+        ]
+        server.admin.execute_command("ACL SETUSER", "site", *rules)
+        layer = open_redis(f"redis://site:pw@127.0.0.1:{server.port}", prefix="site")
+        with layer.listen(["p!"], lambda: None):
+            assert works(layer)
+            layer.group_add("group", "p!x")
+            layer.send_group("group", {"n": 1})
+            assert layer.receive(["p!"], True, 5.0) == ("p!x", {"n": 1})
+            layer.forget_channel("p!x")
+        assert layer.global_statistics()["messages_count"] == 2
+        layer._shards[0].keeper._sweep_at = 0.0
+        layer._shards[0].keeper._beat()
+        layer.flush()
+        layer.close()
+        assert server.admin.acl_log() == []
+
     def test_a_unix_socket(self, open_redis, tmp_path):
         path = tmp_path / "redis.sock"
         with RedisServer(f"unixsocket {path}"):
