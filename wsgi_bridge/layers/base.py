@@ -355,19 +355,19 @@ class BaseLayer(ABC):
 
     async def send_async(self, channel: str, message: dict[str, Any]) -> None:
         """Do as `send`, without blocking the event loop."""
-        await self._call_async(self.send, channel, message)
+        await self._call_in_turn(self.send, channel, message)
 
     async def send_group_async(self, group: str, message: dict[str, Any]) -> None:
         """Do as `send_group`, without blocking the event loop."""
-        await self._call_async(self.send_group, group, message)
+        await self._call_in_turn(self.send_group, group, message)
 
     async def group_add_async(self, group: str, channel: str) -> None:
         """Do as `group_add`, without blocking the event loop."""
-        await self._call_async(self.group_add, group, channel)
+        await self._call_in_turn(self.group_add, group, channel)
 
     async def group_discard_async(self, group: str, channel: str) -> None:
         """Do as `group_discard`, without blocking the event loop."""
-        await self._call_async(self.group_discard, group, channel)
+        await self._call_in_turn(self.group_discard, group, channel)
 
     async def receive_async(
         self, channels: Sequence[str], timeout: float | None = None
@@ -391,6 +391,7 @@ class BaseLayer(ABC):
         """
         if isinstance(channels, str):
             raise InvalidName(f"{channels!r} is one name: expected a list of channel names")
+        await asyncio.sleep(0)  # as in `_call_in_turn`
         loop = asyncio.get_running_loop()
         end = None if timeout is None else loop.time() + timeout
         woken = asyncio.Event()
@@ -400,9 +401,17 @@ class BaseLayer(ABC):
                 try:
                     await asyncio.wait_for(woken.wait(), remaining)
                 except asyncio.TimeoutError:
-                    break
+                    # What came as the time ended was maybe set aside for this receiver already.
+                    return await self._call_async(self._take, channels, limit, compact)
                 woken.clear()  # before the take: what is put after it wakes again
         return batch
+
+    async def _call_in_turn(self, function: Callable[..., _Result], *arguments: Any) -> _Result:
+        # What does not block need not wait either: without this, who sends what is always at hand,
+        # such as lines of a feed, would keep all others of the loop from running. Before the call,
+        # so that nothing was done for who is cancelled there.
+        await asyncio.sleep(0)
+        return await self._call_async(function, *arguments)
 
     async def _call_async(self, function: Callable[..., _Result], *arguments: Any) -> _Result:
         """Call what may block on the backend; a layer without one overrides this."""
