@@ -159,6 +159,24 @@ class AsyncioTests(Case):
         self.run(exchange())
         assert len(turns) >= 30
 
+    def test_a_message_that_comes_as_a_receive_is_cancelled_is_left_to_others(self) -> None:
+        """What was to be had a moment ago still is, in another process too."""
+
+        async def cancel() -> Any:
+            waiting = asyncio.ensure_future(self.layer.receive_async(["a"]))
+            with self.layer.listen(["a"], came.set):
+                for _ in range(10):
+                    await asyncio.sleep(0)
+                self.peer.send("a", {"n": 1})
+                assert came.wait(self.patience)
+                waiting.cancel()
+                return await asyncio.gather(waiting, return_exceptions=True)
+
+        came = threading.Event()
+        [outcome] = self.run(cancel())
+        assert isinstance(outcome, asyncio.CancelledError)
+        assert self.peer.receive(["a"], True, self.patience) == ("a", {"n": 1})
+
     def test_a_coroutine_uses_groups(self) -> None:
         """`group_add_async`, `group_discard_async`, `send_group_async`."""
 

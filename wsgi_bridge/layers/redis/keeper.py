@@ -157,6 +157,7 @@ class Keeper:
             self._announcements -= 1
         for at in range(0, len(orphans), 2):
             layer.bury(shard, orphans[at], orphans[at + 1].decode())
+        layer.give_back_unwanted(shard)
         if time.monotonic() >= self._sweep_at:
             self._sweep_at = time.monotonic() + SWEEP
             layer.fetch_changes(shard)

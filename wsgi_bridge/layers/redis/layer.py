@@ -145,6 +145,16 @@ class RedisLayer(Introspection):
         if not self.inbox.feed(queue, self._decoded(queue, entries), len(entries)):
             self._give_back(queue, entries)
 
+    def give_back_unwanted(self, shard: Shard, *, at_once: bool = False) -> None:
+        """Put back what was fetched for a receive that has ended, by its timeout or cancelled."""
+        for queue, entries in self.inbox.unwanted(shard, at_once=at_once):
+            encoded = [
+                self._codec.encode(deadline, name, message)
+                for deadline, names, message in entries
+                for name in ((names,) if isinstance(names, str) else names)
+            ]
+            self._give_back(queue, encoded)
+
     def _give_back(self, queue: LocalQueue, entries: list[bytes]) -> None:
         keys = (queue.keys.queue, queue.shard.keys.index)
         lifetime, suffix = self._queue_lifetime, queue.keys.suffix
@@ -244,6 +254,7 @@ class RedisLayer(Introspection):
         if self.is_closed:
             return
         if can_wait():
+            self._give_up()
             self._resign()
         self.is_closed = True
         self.inbox.wake_all()
@@ -251,6 +262,14 @@ class RedisLayer(Introspection):
             shard.reader.look_again()
             shard.keeper.wake()
             shard.pipe.close()
+
+    def _give_up(self) -> None:
+        """Leave to others what nobody here has received."""
+        for shard in self._shards:
+            try:
+                self.give_back_unwanted(shard, at_once=True)
+            except ChannelLayerUnavailable:
+                logger.info("Redis is away: what was fetched and not received is lost")
 
     def _resign(self) -> None:
         """Be buried at once, and not when the heartbeats are missed."""

@@ -255,3 +255,16 @@ def test_one_message_on_each_of_many_channels_is_taken_at_once(shared_shards, op
         peer.send(name, {"n": name})
         assert task.result(5) == (name, {"n": name})
         assert time.monotonic() - started < 0.5
+
+
+def test_a_layer_that_closes_leaves_to_others_what_nobody_received(shared_server, open_redis):
+    layer, other = open_redis(shared_server.url), open_redis(shared_server.url)
+    came = threading.Event()
+    with layer.listen(["a"], came.set):
+        layer.receive(["a"])  # so that one is fetched
+        for number in range(2):
+            other.send("a", {"n": number})
+        assert came.wait(5.0)
+    layer.close()
+    assert [other.receive(["a"], True, 5.0)[1]["n"] for _ in range(2)] == [0, 1]
+    assert other.receive(["a"]) == (None, None)
