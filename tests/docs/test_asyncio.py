@@ -15,8 +15,11 @@ import pytest
 from websockets.sync.client import ClientConnection
 
 from tests.docs.test_examples import EXAMPLES, ROOT, Site, receive, running
-from tests.integration.servers import PATIENCE
+from tests.integration.servers import wait_for
 from tests.wsgi_bridge.layers.redis.servers import RedisServer, need_redis
+
+# Seconds that Python may take to start on a busy machine, with all that a site imports.
+START_PATIENCE = 60.0
 
 
 @pytest.fixture(params=["ipc", "redis"])
@@ -32,7 +35,15 @@ def layer(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 @pytest.fixture
 def site(layer: str) -> Iterator[Site]:
     with running("asyncio_site", CHANNEL_LAYER=layer, WEB_CONCURRENCY="2") as site:
+        wait_for(lambda: is_up(site), "a worker", patience=START_PATIENCE)
         yield site
+
+
+def is_up(site: Site) -> bool:
+    try:
+        return site.request("/")[0] == 200
+    except OSError:  # a time-out too
+        return False
 
 
 class Feed:
@@ -48,7 +59,7 @@ class Feed:
     def stop(self) -> str:
         """Stop the program as a service manager does; return what it logged."""
         self.program.send_signal(signal.SIGTERM)
-        log = self.program.communicate(timeout=PATIENCE)[1]
+        log = self.program.communicate(timeout=START_PATIENCE)[1]
         assert self.program.returncode == 0, log
         return log
 
@@ -57,7 +68,7 @@ class Feed:
 def run_feed(layer: str) -> Iterator[Feed]:
     with ExitStack() as stack:
         listener = stack.enter_context(closing(socket.create_server(("127.0.0.1", 0))))
-        listener.settimeout(PATIENCE)
+        listener.settimeout(START_PATIENCE)
         program = subprocess.Popen(
             [sys.executable, "asyncio_feed.py", "127.0.0.1", str(listener.getsockname()[1])],
             cwd=EXAMPLES,
