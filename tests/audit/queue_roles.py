@@ -43,6 +43,9 @@ END_OF_SENDING = "end-of-sending"
 #: Paths that a message may take.
 LOCAL, SHARED = "local", "shared"
 
+#: Habits of receivers: to listen all the time, to receive without waiting, to wait in each receive.
+LISTENS, POLLS, WAITS = "listens", "polls", "waits"
+
 #: Seconds that a receive waits, a sender of a full channel pauses, and so one without a backend.
 WAIT = 0.2
 PAUSE = 0.002
@@ -150,26 +153,40 @@ def receive(plan: Plan, name: str, stop: Any, layer: BaseLayer) -> None:
     chance = random.Random(f"{plan.seed} {name} receives")
     specific, single = f"{name}!", layer.new_channel(f"{name}?")
     channels = [*_normal_channels(plan), specific, single]
-    # As servers and workers do, which listen as long as they live. In the ipc layer, who does not
-    # goes another way, so every other one does not.
-    listener = None
-    if plan.scheme != "ipc" or plan.local_first or chance.random() < 0.5:
-        listener = layer.listen(channels, lambda: None)
+    habit = chance.choice(_habits(plan))
+    # As servers and workers do, which listen as long as they live.
+    listener = layer.listen(channels, lambda: None) if habit == LISTENS else None
     publish(plan.folder, name.rpartition(".")[0], f"{specific}a {specific}b {single}")
-    while _receive_once(plan, layer, channels, log, chance) or not stop.is_set():
-        pass
+    wait = 0.0 if habit == POLLS else WAIT
+    while _receive_once(plan, layer, channels, log, chance, wait) or not stop.is_set():
+        if habit == POLLS:
+            time.sleep(PAUSE)
     if listener is not None:
         listener.close()
     log.close()
 
 
+def _habits(plan: Plan) -> list[str]:
+    """Return the ways to receive, each of which is another way through a layer."""
+    if plan.scheme.startswith("redis"):
+        # Who waits without listening gives back what came too late: that leaves the order, which is
+        # what the account takes for evidence.
+        return [LISTENS, POLLS]
+    return [LISTENS, POLLS, WAITS]
+
+
 def _receive_once(
-    plan: Plan, layer: BaseLayer, channels: list[str], log: Log, chance: random.Random
+    plan: Plan,
+    layer: BaseLayer,
+    channels: list[str],
+    log: Log,
+    chance: random.Random,
+    wait: float,
 ) -> bool:
     """Receive one batch; whether there was any."""
     began = time.monotonic()
     try:
-        batch = layer.receive_many(channels, plan.limit, WAIT)
+        batch = layer.receive_many(channels, plan.limit, wait)
     except ChannelLayerUnavailable:
         log.write(f"B {began:.6f} {time.monotonic():.6f}")
         time.sleep(RETRY)
