@@ -100,11 +100,16 @@ class RedisLayer(Introspection):
         now = self.clock()
         expired = self.inbox.drain(queues, batch, limit, now, compact)
         direct = [queue for queue in queues if not queue.wakes]
-        if direct and can_wait():
-            while len(batch) < limit and self._fetch(direct, limit - len(batch)):
-                expired += self.inbox.drain(queues, batch, limit, now, compact)
-        if expired:
-            self._settle(expired)
+        try:
+            if direct and can_wait():
+                while len(batch) < limit and self._fetch(direct, limit - len(batch)):
+                    expired += self.inbox.drain(queues, batch, limit, now, compact)
+            if expired:
+                self._settle(expired)
+        except ChannelLayerUnavailable:
+            # Nobody else has what was taken before: it is the receiver's. The next one is refused.
+            if not batch:
+                raise
         if len(batch) < limit:
             self._ask_for_more([queue for queue in queues if queue.wakes], limit, batch)
         return batch

@@ -7,7 +7,7 @@ import pytest
 import redis as client
 
 from wsgi_bridge.exceptions import ChannelFull, ChannelLayerUnavailable
-from wsgi_bridge.layers.conformance.support import Task
+from wsgi_bridge.layers.conformance.support import ManualClock, Task
 
 from .servers import PROGRAMS, RedisServer, until
 
@@ -103,6 +103,37 @@ class TestBackendGone:
             layer.send("a", {})
         server.start()
         until(lambda: works(layer), what="the layer works again")
+
+    def test_what_was_taken_before_is_received(self, server, open_redis, monkeypatch):
+        layer = open_redis(server.url)
+        for number in range(3):
+            layer.send("a", {"n": number})
+        fetch = layer._fetch
+
+        def fetch_and_kill(*arguments):
+            try:
+                return fetch(*arguments)
+            finally:
+                server.kill()
+
+        monkeypatch.setattr(layer, "_fetch", fetch_and_kill)
+        assert [message["n"] for _, message in layer.receive_many(["a"], 10)] == [0, 1, 2]
+        with pytest.raises(ChannelLayerUnavailable):
+            layer.receive_many(["a"], 10)
+
+    def test_what_expired_meanwhile_does_not_cost_the_rest(self, server, open_redis, monkeypatch):
+        clock = ManualClock()
+        layer = open_redis(server.url, clock=clock, expiry=10.0)
+        layer.send("a", {"n": 0})
+        clock.advance(5.0)
+        layer.send("a", {"n": 1})
+        clock.advance(5.0)
+
+        def settle_too_late(expired):
+            raise ChannelLayerUnavailable("Redis cannot be reached")
+
+        monkeypatch.setattr(layer, "_settle", settle_too_late)
+        assert [message["n"] for _, message in layer.receive_many(["a"], 10)] == [1]
 
 
 @on_each_kind
