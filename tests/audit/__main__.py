@@ -32,6 +32,9 @@ RESTART_EVERY = 15.0
 #: Messages a second of each sender: a group message is delivered a thousand times.
 RATES = {"queues": 1000.0, "groups": 50.0, "growth": 0.0}
 
+#: Seconds. Short, so that messages expire; but a member that lets one expire leaves its groups.
+EXPIRIES = {"queues": 4.0, "groups": 60.0, "growth": 4.0}
+
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
@@ -50,7 +53,7 @@ def make_parser() -> argparse.ArgumentParser:
     option("--channels", type=int, default=Plan.channels, help="normal channels (3)")
     option("--rate", type=float, help="messages a second of each sender; 0: as many as it can")
     option("--limit", type=int, default=Plan.limit, help="messages of one receive (16)")
-    option("--expiry", type=float, default=Plan.expiry, help="of the layer, in seconds (4)")
+    option("--expiry", type=float, help="of the layer, in seconds (4; of groups 60)")
     option("--capacity", type=int, default=Plan.capacity, help="of the layer (100)")
     option("--members", type=int, default=Plan.members, help="of the group (1000)")
     option("--messages", type=int, default=Plan.messages, help="of growth (1000000)")
@@ -78,13 +81,26 @@ def make_parser() -> argparse.ArgumentParser:
     )
     option("--local-first", action="store_true", help="with a queue in each process before it")
     option("--sabotage", choices=SABOTAGES, default="", help="have the layer fail now and then")
+    option("--life", type=float, default=0.0, help="seconds until Redis buries a silent process")
+    option("--grace", type=float, default=0.0, help="seconds that figures outlive their channel")
     option("--seed", type=int, default=0, help="of what is left to chance")
     option("--json", action="store_true", help="print JSON in place of a table")
     return parser
 
 
-def check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """Refuse what cannot be done."""
+def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return the options of the command line; exits if they cannot be had together."""
+    parser = make_parser()
+    options = parser.parse_args(arguments)
+    _check(parser, options)
+    if options.rate is None:
+        options.rate = RATES[options.audit]
+    if options.expiry is None:
+        options.expiry = EXPIRIES[options.audit]
+    return options
+
+
+def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     is_disturbed = options.kill_every or options.restart_every or options.local_first
     if options.url == "memory" and (options.audit != "queues" or is_disturbed):
         parser.error("memory is for one process: only queues, with nothing killed, and not local")
@@ -96,8 +112,6 @@ def check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
         parser.error("--restart-backend restarts servers of the audit: expected redis")
     if options.restart_every and options.audit != "queues":
         parser.error("--restart-backend is for the audit of queues")
-    if options.rate is None:
-        options.rate = RATES[options.audit]
 
 
 def run(options: argparse.Namespace) -> AnyAccount:
@@ -120,9 +134,7 @@ def run(options: argparse.Namespace) -> AnyAccount:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
-    parser = make_parser()
-    options = parser.parse_args(arguments)
-    check(parser, options)
+    options = read_options(arguments)
     logging.disable(logging.WARNING)  # of losses and outages, which are what this is about
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
     try:

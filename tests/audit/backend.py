@@ -86,7 +86,15 @@ def open_shared(plan: Plan, **options: Any) -> BaseLayer:
     """Open the layer that all processes share, as it is."""
     options = {"expiry": plan.expiry, "capacity": plan.capacity, **options}
     if plan.scheme.startswith("redis"):
+        from wsgi_bridge.layers.redis import core, keeper
+
         options["prefix"] = PREFIX
+        keeper.LIFE = plan.life or keeper.LIFE
+        core.GRACE = plan.grace or core.GRACE
+    elif plan.grace:
+        from wsgi_bridge.layers.ipc import figures
+
+        vars(figures)["RATE_WINDOW"] = plan.grace / 2
     return open_layer(plan.url, **options)
 
 

