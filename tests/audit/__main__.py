@@ -56,8 +56,9 @@ def make_parser() -> argparse.ArgumentParser:
     option("--expiry", type=float, help="of the layer, in seconds (4; of groups 60)")
     option("--capacity", type=int, default=Plan.capacity, help="of the layer (100)")
     option("--members", type=int, default=Plan.members, help="of the group (1000)")
-    option("--messages", type=int, default=Plan.messages, help="of growth (1000000)")
+    option("--messages", type=int, help="to be sent at least (0); those of growth (1000000)")
     option("--bound", type=int, default=Plan.bound, help="bytes that are no growth (4000000)")
+    option("--tolerance", type=float, default=Plan.tolerance, help="the same in parts (0.1)")
     option(
         *("--kill", "--kill-every"),
         type=float,
@@ -97,6 +98,8 @@ def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
         options.rate = RATES[options.audit]
     if options.expiry is None:
         options.expiry = EXPIRIES[options.audit]
+    if options.messages is None:
+        options.messages = 1_000_000 if options.audit == "growth" else 0
     return options
 
 

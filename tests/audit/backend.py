@@ -106,7 +106,7 @@ def open_audited(plan: Plan, **options: Any) -> tuple[BaseLayer, Crossings]:
         crossings.watch(layer)
         local = MemoryLayer(expiry=layer.expiry, capacity=layer.capacity)
         layer = LocalFirstLayer(local, layer)
-    sabotage(layer, plan.sabotage)
+    sabotage(layer, plan.sabotage, plan.folder)
     return layer, crossings
 
 

@@ -16,7 +16,7 @@ from tests.audit.group_account import (
 from tests.audit.group_roles import CAPACITY, GROUP
 from tests.audit.logs import read_published
 from tests.audit.plan import Plan
-from tests.audit.queues import TICK, until
+from tests.audit.queues import PATIENCE, TICK, until
 from wsgi_bridge.layers.base import BaseLayer
 
 __all__ = ["audit_groups"]
@@ -71,7 +71,7 @@ def _wait(
     end = time.monotonic() + plan.seconds
     interval = plan.kill_every or float("inf")
     kill_at = time.monotonic() + interval
-    while time.monotonic() < end:
+    while time.monotonic() < end or _has_more_to_see(plan, history, layer, end):
         children.running()
         if time.monotonic() >= kill_at:
             child = chance.choice(children.running(HOLDER))
@@ -81,6 +81,13 @@ def _wait(
             children.start(HOLDER, child.slot, child.life + 1)
             kill_at = time.monotonic() + interval * chance.uniform(0.5, 1.5)
         time.sleep(TICK)
+
+
+def _has_more_to_see(plan: Plan, history: GroupHistory, layer: BaseLayer, end: float) -> bool:
+    is_missing = (plan.kill_every and not history.killed) or (
+        layer.global_statistics()["messages_count"] < plan.messages * plan.receivers
+    )
+    return bool(is_missing) and time.monotonic() < end + PATIENCE
 
 
 def _await_vanishing(layer: BaseLayer, name: str) -> None:

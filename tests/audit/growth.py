@@ -2,7 +2,8 @@
 
 Samples are taken all along. The first part of the run is left out: what is kept for a while, such
 as the figures of channels that are gone, has to reach its level. Of the rest, the medians of the
-second quarter and of the last are compared.
+second quarter and of the last are compared. Afterwards one process lives on without work: what was
+kept for a while has to go.
 """
 
 from __future__ import annotations
@@ -36,16 +37,27 @@ GRACE = {"redis": 60.0, "ipc": 10.0}
 WARM_UP = 0.1
 SHARE = 2.0
 SAMPLES = 200
+FEWEST_SAMPLES = 16
+
+#: What is counted by the piece, and how many pieces may be left at the end: those of the processes.
+COUNTS = ("keys", "channels in the index", "LMDB entries")
+MOST_LEFT = 400
+
+#: Seconds beyond the time for which it is kept, until it is gone.
+PATIENCE = 30.0
 
 #: Seconds between two samples, at least.
 TICK = 0.1
 
 #: What a figure may differ by without having grown, where it is not `Plan.bound`: LMDB's file grows
 #: in steps of up to 16 MB with the worst moment; the rest goes up and down with the load.
-BOUNDS = {"file bytes": 16 << 20, "LMDB pages": 500, "LMDB entries": 2000, "keys": 500}
-
-#: Part of a figure that it may differ by in any case.
-TOLERANCE = 0.1
+BOUNDS = {
+    "file bytes": 16 << 20,
+    "LMDB pages": 500,
+    "LMDB entries": 2000,
+    "keys": 500,
+    "channels in the index": 500,
+}
 
 
 @dataclass
@@ -57,6 +69,7 @@ class GrowthAccount:
     messages_per_second: float = 0.0
     second_quarter: dict[str, float] = field(default_factory=dict)
     last_quarter: dict[str, float] = field(default_factory=dict)
+    left: dict[str, float] = field(default_factory=dict)
     bounds: dict[str, float] = field(default_factory=dict)
     grown: list[str] = field(default_factory=list)
 
@@ -83,21 +96,46 @@ def audit_growth(plan: Plan, backend: Backend) -> GrowthAccount:
             pids = {"asker": asker.process.pid, "answerer": answerer.process.pid}
             samples = _observe(plan, children, lambda: _sample(layer, backend, pids))
             children.end(ASKER)
+            left = _await_the_rest(plan, lambda: _sample(layer, backend, {}))
             children.end(ANSWERER)
     finally:
         layer.close()
-    return compare(samples, plan.bound)
+    account = compare(samples, plan.bound, plan.tolerance)
+    account.left = left
+    account.grown += [f"{name}: {left[name]:.0f} are left" for name in _too_many(left)]
+    return account
+
+
+def _await_the_rest(plan: Plan, sample: Callable[[], Sample]) -> Sample:
+    """Wait until nothing is left of what came and went, and return the last sample."""
+    end = time.monotonic() + _warm_up(plan) + PATIENCE
+    while _too_many(left := sample()) and time.monotonic() < end:
+        time.sleep(TICK)
+    return left
+
+
+def _too_many(left: Sample) -> list[str]:
+    return [name for name in left if name.endswith(COUNTS) and left[name] > MOST_LEFT]
+
+
+def _warm_up(plan: Plan) -> float:
+    """Return for how many seconds things are kept, at most."""
+    kind = "redis" if plan.scheme.startswith("redis") else plan.scheme
+    return 2 * plan.expiry + (plan.grace or GRACE[kind])
 
 
 def _observe(plan: Plan, children: Children, sample: Callable[[], Sample]) -> list[Sample]:
     """Take samples until all messages are through; warmed up ones only."""
     started = time.monotonic()
-    kind = "redis" if plan.scheme.startswith("redis") else plan.scheme
-    warm_up = 2 * plan.expiry + (plan.grace or GRACE[kind])
+    warm_up = _warm_up(plan)
     samples: list[Sample] = []
     interval = TICK
     sent = 0
-    while sent < plan.messages or time.monotonic() - started < SHARE * warm_up:
+    while (
+        sent < plan.messages
+        or time.monotonic() - started < SHARE * warm_up
+        or len(samples) < FEWEST_SAMPLES
+    ):
         time.sleep(interval)
         children.running()
         sent = sum(int(text) for text in read_published(plan.folder))
@@ -114,6 +152,10 @@ def _sample(layer: BaseLayer, backend: Backend, pids: dict[str, int]) -> Sample:
         name = f"Redis {server.port}: " if len(backend.servers) > 1 else ""
         sample[f"{name}used memory"] = server.admin.info("memory")["used_memory"]
         sample[f"{name}keys"] = server.admin.dbsize()
+    if hasattr(layer, "_shards"):
+        pairs = zip(layer._shards, backend.servers, strict=False)
+        sizes = [server.admin.zcard(shard.keys.index) for shard, server in pairs]
+        sample["channels in the index"] = sum(sizes)
     if hasattr(layer, "directory"):
         sample.update(_sample_directory(layer))
     return sample
@@ -138,10 +180,13 @@ def _sample_directory(layer: Any) -> Sample:
     }
 
 
-def compare(samples: list[Sample], bound: float) -> GrowthAccount:
-    """Return the account of samples; a figure may grow by `bound` bytes, or what BOUNDS has."""
+def compare(samples: list[Sample], bound: float, tolerance: float = 0.1) -> GrowthAccount:
+    """Return the account of samples; a figure may grow by `bound` bytes, or what BOUNDS has.
+
+    In any case it may by the part `tolerance`.
+    """
     account = GrowthAccount()
-    if len(samples) < 8:
+    if len(samples) < FEWEST_SAMPLES:
         account.grown.append(f"{len(samples)} samples are too few")
         return account
     first, last = samples[0], samples[-1]
@@ -153,14 +198,12 @@ def compare(samples: list[Sample], bound: float) -> GrowthAccount:
         before = statistics.median(each[name] for each in samples[quarter : 2 * quarter])
         after = statistics.median(each[name] for each in samples[-quarter:])
         account.second_quarter[name], account.last_quarter[name] = before, after
-        allowed = account.bounds[name] = _bound(name, bound, before)
+        allowed = account.bounds[name] = max(_bound(name, bound), tolerance * before)
         if after - before > allowed:
             account.grown.append(f"{name}: from {before:.0f} to {after:.0f}")
     return account
 
 
-def _bound(name: str, bound: float, before: float) -> float:
-    for ending, figure in BOUNDS.items():
-        if name.endswith(ending):
-            bound = figure
-    return max(bound, TOLERANCE * before)
+def _bound(name: str, bound: float) -> float:
+    figures = [figure for ending, figure in BOUNDS.items() if name.endswith(ending)]
+    return figures[0] if figures else bound

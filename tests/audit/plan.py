@@ -35,14 +35,16 @@ class Plan:
     capacity: int = 100
     #: Members of the group, in all.
     members: int = 1000
-    #: Messages of the growth audit.
-    messages: int = 1_000_000
+    #: To be sent at least; the growth audit ends with them.
+    messages: int = 0
     #: Seconds for which keys in Redis outlive what they hold, if not the layer's own figure.
     grace: float = 0.0
     #: Seconds after which Redis takes a silent process for dead, if not the layer's own figure.
     life: float = 0.0
     #: Bytes by which a process or a file may have grown from the second quarter to the last.
     bound: int = 4_000_000
+    #: Part of a figure by which it may have grown in any case.
+    tolerance: float = 0.1
 
     @property
     def scheme(self) -> str:

@@ -33,7 +33,7 @@ PATIENCE = 30.0
 TICK = 0.02
 
 #: Seconds that a killed backend stays away, at most.
-LONGEST_OUTAGE = 1.0
+LONGEST_OUTAGE = 0.5
 
 
 def audit_queues(plan: Plan, backend: Backend) -> Account:
@@ -88,7 +88,7 @@ class _Run:
         plan = self._plan
         kill_at = self._due(plan.kill_every)
         restart_at = self._due(plan.restart_every)
-        while (now := time.monotonic()) < end:
+        while (now := time.monotonic()) < end or self._has_more_to_see(end):
             running = children.running()
             if now >= kill_at:
                 self._kill(children, running)
@@ -97,6 +97,16 @@ class _Run:
                 self._restart()
                 restart_at = self._due(plan.restart_every)
             time.sleep(TICK)
+
+    def _has_more_to_see(self, end: float) -> bool:
+        """Whether something has not happened yet that was asked for; at most for PATIENCE."""
+        plan, history = self._plan, self._history
+        is_missing = (
+            (plan.kill_every and not history.kills)
+            or (plan.restart_every and not history.outages)
+            or history.counted.put + _figures(self._layer)["messages_count"] < plan.messages
+        )
+        return bool(is_missing) and time.monotonic() < end + PATIENCE
 
     def _due(self, interval: float) -> float:
         if not interval:
@@ -177,6 +187,7 @@ def _run_threads(plan: Plan, history: History) -> None:
     for number in range(plan.senders):
         senders.start(send, plan, f"s{number}.0", senders.stop, layer, crossings)
     time.sleep(plan.seconds)
+    until(lambda: layer.global_statistics()["messages_count"] >= plan.messages, "all are sent")
     senders.end()
     until(lambda: layer.global_statistics()["messages_pending"] == 0, "nothing waits")
     receivers.end()

@@ -44,9 +44,10 @@ def growth_rows(account: GrowthAccount) -> list[tuple[str, str]]:
     rows = [
         ("messages", f"{account.messages:>15,}"),
         ("messages a second", f"{account.messages_per_second:>15,.0f}"),
-        ("", f"{'second quarter':>15}{'last quarter':>15}{'may grow by':>15}"),
+        ("", f"{'second quarter':>15}{'last quarter':>15}{'may grow by':>15}{'left':>15}"),
     ]
     for name, before in sorted(account.second_quarter.items()):
         figures = (before, account.last_quarter[name], account.bounds[name])
-        rows.append((name, "".join(f"{figure:>15,.0f}" for figure in figures)))
+        left = f"{account.left[name]:>15,.0f}" if name in account.left else ""
+        rows.append((name, "".join(f"{figure:>15,.0f}" for figure in figures) + left))
     return rows

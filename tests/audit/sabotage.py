@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -14,18 +15,27 @@ RARITY = 1000
 
 
 class _Saboteur:
-    """Stands before `_take` of a layer; counts messages, and acts at every RARITY-th."""
+    """Stands before `_take` of a layer; counts messages, and acts at every RARITY-th.
 
-    def __init__(self, take: Callable[..., Batch]) -> None:
+    They are counted over all processes, by the size of a file: one that is killed too early to have
+    had so many counts as well.
+    """
+
+    def __init__(self, take: Callable[..., Batch], folder: str) -> None:
         self._take = take
-        self._count = 0
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        self._count = os.open(os.path.join(folder, "taken"), flags, 0o600)
+        self._is_due = False
 
     def __call__(self, *arguments: Any) -> Batch:
         batch = self._take(*arguments)
-        before, self._count = self._count, self._count + len(batch)
-        if before // RARITY == self._count // RARITY:
-            return batch
-        return self.spoil(batch)
+        os.write(self._count, b"x" * len(batch))
+        count = os.lseek(self._count, 0, os.SEEK_CUR)
+        if (count - len(batch)) // RARITY != count // RARITY:
+            self._is_due = True
+        if self._is_due and batch:
+            return self.spoil(batch)
+        return batch
 
     def spoil(self, batch: Batch) -> Batch:
         raise NotImplementedError
@@ -33,16 +43,18 @@ class _Saboteur:
 
 class _Loses(_Saboteur):
     def spoil(self, batch: Batch) -> Batch:
+        self._is_due = False
         return batch[1:]
 
 
 class _DeliversTwice(_Saboteur):
     def spoil(self, batch: Batch) -> Batch:
+        self._is_due = False
         return [*batch, batch[-1]]
 
 
 class _Swaps(_Saboteur):
-    """The first two messages of one channel that are in the batch; else of the next batch."""
+    """The first two messages of one channel that are in the batch; else in a later one."""
 
     def spoil(self, batch: Batch) -> Batch:
         places: dict[Any, int] = {}
@@ -53,8 +65,8 @@ class _Swaps(_Saboteur):
             before = places.setdefault((name, message.get("sender")), at)
             if before != at:
                 batch[at], batch[before] = batch[before], batch[at]
-                return batch
-        self._count = self._count // RARITY * RARITY - 1  # again at the next message
+                self._is_due = False
+                break
         return batch
 
 
@@ -65,7 +77,7 @@ SABOTAGES: dict[str, type[_Saboteur]] = {
 }
 
 
-def sabotage(layer: BaseLayer, kind: str) -> None:
+def sabotage(layer: BaseLayer, kind: str, folder: str) -> None:
     """Have `layer` break a promise, if `kind` names one."""
     if kind:
-        layer._take = SABOTAGES[kind](layer._take)  # type: ignore[assignment]
+        layer._take = SABOTAGES[kind](layer._take, folder)  # type: ignore[assignment]

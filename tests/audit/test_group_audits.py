@@ -8,7 +8,7 @@ from tests.wsgi_bridge.layers.redis.servers import need_redis
 
 pytestmark = pytest.mark.slow
 
-SHORT = ("--seconds", "3", "--rate", "40", "--members", "600")
+SHORT = ("--seconds", "2", "--rate", "60", "--members", "600")
 
 
 def audit(url, *arguments):
@@ -33,12 +33,11 @@ def test_ipc_members_get_everything_while_others_join_leave_and_die():
 def test_redis_members_get_everything_while_others_join_leave_and_die():
     need_redis()
     # A machine on which everything else is tested at the same time may stop a process for a second.
-    account = audit("redis", "--kill", "1", "--life", "3")
+    account = audit("redis", "--kill", "1", "--life", "2.5")
     check(account)
     assert account.kills > 0
 
 
-@pytest.mark.parametrize("sabotage", ["lose", "twice", "swap"])
-def test_a_fault_in_a_thousand_messages_is_found(sabotage):
-    account = audit("ipc", "--rate", "400", "--members", "20", "--sabotage", sabotage)
-    assert not account.is_balanced
+def test_a_fault_in_a_thousand_messages_is_found():
+    account = audit("ipc", "--rate", "600", "--members", "20", "--sabotage", "swap")
+    assert account.out_of_order > 0

@@ -8,7 +8,7 @@ from tests.audit.report import table
 from tests.wsgi_bridge.layers.redis.servers import need_redis
 
 #: So short that what is kept for a while has to be kept for less.
-SHORT = ("--messages", "40000", "--expiry", "0.5", "--grace", "1")
+SHORT = ("--messages", "40000", "--expiry", "0.5", "--grace", "0.6")
 
 
 def audit(url):

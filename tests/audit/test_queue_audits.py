@@ -12,7 +12,7 @@ from tests.wsgi_bridge.layers.redis.servers import need_redis
 pytestmark = pytest.mark.slow
 
 #: Short, and rough: channels that are soon full, messages that soon expire.
-SHORT = ("--seconds", "3", "--expiry", "1", "--capacity", "20")
+SHORT = ("--seconds", "2", "--expiry", "1", "--capacity", "20")
 
 #: A machine on which everything else is tested at the same time may stop a process for a second.
 BUSY = ("--life", "5")
@@ -43,7 +43,7 @@ def test_ipc_accounts_for_everything_while_processes_are_killed():
 @pytest.mark.redis
 def test_redis_accounts_for_everything_while_processes_and_redis_are_killed():
     need_redis()
-    account = audit("redis", *SHORT, *BUSY, "--kill", "0.7", "--restart-backend", "1.2")
+    account = audit("redis", *SHORT, *BUSY, "--kill", "0.7", "--restart-backend", "0.8")
     check(account)
     assert account.kills > 1
     assert account.outages > 0
@@ -57,9 +57,8 @@ def test_local_first_accounts_for_everything_while_processes_are_killed():
     ("sabotage", "figure"), [("lose", "unaccounted"), ("twice", "twice"), ("swap", "out_of_order")]
 )
 def test_a_fault_in_a_thousand_messages_is_found(sabotage, figure):
-    account = audit(
-        "memory", "--seconds", "1", "--expiry", "0.5", "--rate", "0", "--sabotage", sabotage
-    )
+    fast = ("--seconds", "1", "--expiry", "0.5", "--rate", "0")
+    account = audit("memory", *fast, "--sabotage", sabotage)
     assert not account.is_balanced
     assert getattr(account, figure) > 0
 
