@@ -36,8 +36,9 @@ LIFE = 1.4
 #: changes of memberships behind readers that get no messages.
 SWEEP = 5.0
 
-#: Queues looked at in one sweep.
-SWEEP_SIZE = 100
+#: Queues looked at in one sweep: some 10 ms of Redis's time. Where there are more, the next sweep
+#: is at the next heartbeat: single-reader channels come and go by the hundred a second.
+SWEEP_SIZE = 500
 
 #: Times that memberships are announced: who took us for dead may be about to remove what the first
 #: time added.
@@ -161,7 +162,8 @@ class Keeper:
         if time.monotonic() >= self._sweep_at:
             self._sweep_at = time.monotonic() + SWEEP
             layer.fetch_changes(shard)
-            layer.sweep(shard, SWEEP_SIZE)
+            if layer.sweep(shard, SWEEP_SIZE) == SWEEP_SIZE:
+                self._sweep_at = 0.0
 
     def _tell(self) -> Any:
         """Say that this process lives and what it reads; return what beat.lua does of others."""

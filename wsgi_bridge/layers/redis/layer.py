@@ -224,8 +224,11 @@ class RedisLayer(Introspection):
 
     # Expiry.
 
-    def sweep(self, shard: Shard, number: int) -> None:
-        """Drop what expired in up to `number` queues that nobody asks for."""
+    def sweep(self, shard: Shard, number: int) -> int:
+        """Drop what expired in up to `number` queues that nobody asks for; return in how many.
+
+        They leave the index of the shard if they are empty.
+        """
         index = shard.keys.index
         due = command("ZRANGEBYSCORE", index, "-inf", self.clock(), "LIMIT", 0, number)
         [found] = self._run([(shard, due)])
@@ -235,6 +238,7 @@ class RedisLayer(Introspection):
             replies = self._run([(shard, self._inspect(shard, suffix)) for suffix in chunk])
             for suffix, (_, _, expired) in zip(chunk, replies, strict=True):
                 self._left_behind(suffix, expired)
+        return len(suffixes)
 
     # Life cycle.
 

@@ -10,6 +10,7 @@ import threading
 import time
 
 from wsgi_bridge.layers.conformance.support import Task
+from wsgi_bridge.layers.redis import keeper
 from wsgi_bridge.layers.redis.keeper import BEAT, LIFE
 
 from .servers import until
@@ -198,6 +199,23 @@ def test_a_forked_child_is_a_process_of_its_own(each_server, open_redis):
     assert os.waitpid(child, 0)[1] == 0
     layer.send("a", {"n": 3})
     assert [message["n"] for _, message in layer.receive_many(["a"], 10)] == [1, 2, 3]
+
+
+def test_channels_that_are_gone_are_swept_as_fast_as_they_come(
+    shared_server, open_redis, monkeypatch
+):
+    monkeypatch.setattr(keeper, "SWEEP_SIZE", 10)
+    monkeypatch.setattr(keeper, "BEAT", 0.05)
+    layer = open_redis(shared_server.url, expiry=0.05)
+    for number in range(35):
+        layer.send(f"gone?{number}", {})
+    keys = layer._shards[0].keys
+    assert shared_server.admin.zcard(keys.index) == 35
+    time.sleep(0.1)  # they have expired
+    layer._shards[0].keeper._sweep_at = 0.0
+    with layer.listen(["p!"], lambda: None):
+        until(lambda: shared_server.admin.zcard(keys.index) == 0, what="all have gone")
+    assert layer.global_statistics()["messages_expired_count"] == 35
 
 
 STEADY = [f"p!s{number}" for number in range(20)]
