@@ -12,7 +12,7 @@ from tests.wsgi_bridge.layers.redis.servers import need_redis
 pytestmark = pytest.mark.slow
 
 #: Short, and rough: channels that are soon full, messages that soon expire.
-SHORT = ("--seconds", "2", "--expiry", "1", "--capacity", "20")
+SHORT = ("--seconds", "2", "--messages", "2000", "--expiry", "1", "--capacity", "20")
 
 #: A machine on which everything else is tested at the same time may stop a process for a second.
 BUSY = ("--life", "5")
@@ -24,7 +24,7 @@ def audit(*arguments):
 
 def check(account):
     assert account.is_balanced, table(account)
-    assert account.delivered > 500, table(account)
+    assert account.delivered > 100, table(account)
     assert account.expired > 0, table(account)
 
 
@@ -37,7 +37,7 @@ def test_memory_loses_nothing():
 def test_ipc_accounts_for_everything_while_processes_are_killed():
     account = audit("ipc", *SHORT, "--kill", "0.5", "--kill-senders")
     check(account)
-    assert account.kills > 2
+    assert account.kills > 0
 
 
 @pytest.mark.redis
@@ -45,7 +45,7 @@ def test_redis_accounts_for_everything_while_processes_and_redis_are_killed():
     need_redis()
     account = audit("redis", *SHORT, *BUSY, "--kill", "0.7", "--restart-backend", "0.8")
     check(account)
-    assert account.kills > 1
+    assert account.kills > 0
     assert account.outages > 0
 
 
@@ -57,19 +57,20 @@ def test_local_first_accounts_for_everything_while_processes_are_killed():
     ("sabotage", "figure"), [("lose", "unaccounted"), ("twice", "twice"), ("swap", "out_of_order")]
 )
 def test_a_fault_in_a_thousand_messages_is_found(sabotage, figure):
-    fast = ("--seconds", "1", "--expiry", "0.5", "--rate", "0")
+    fast = ("--seconds", "0", "--messages", "5000", "--expiry", "0.5", "--rate", "0")
     account = audit("memory", *fast, "--sabotage", sabotage)
     assert not account.is_balanced
     assert getattr(account, figure) > 0
 
 
 def test_a_fault_is_found_among_the_losses_of_killed_processes():
-    account = audit("ipc", *SHORT, "--kill", "0.5", "--sabotage", "lose")
+    account = audit("ipc", *SHORT, "--messages", "4000", "--kill", "0.5", "--sabotage", "lose")
     assert account.unaccounted > 0
 
 
 def test_the_exit_status_tells(capsys):
-    arguments = ("memory", "--seconds", "0.5", "--expiry", "0.5", "--rate", "0")
+    fast = ("--seconds", "0", "--messages", "5000", "--expiry", "0.5", "--rate", "0")
+    arguments = ["memory", *fast]
     assert main(arguments) == 0
     assert "unaccounted                             0\n" in capsys.readouterr().out
     assert main([*arguments, "--sabotage", "twice", "--json"]) == 1
