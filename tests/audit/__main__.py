@@ -117,36 +117,34 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None
         parser.error("--restart-backend is for the audit of queues")
 
 
-def run(options: argparse.Namespace) -> AnyAccount:
-    """Run an audit; if something is wrong its logs are kept, and named on stderr."""
-    folder = tempfile.mkdtemp(prefix="bridge-audit-logs-")
+def run(options: argparse.Namespace, folder: str) -> AnyAccount:
+    """Run an audit whose logs go to `folder`, and return its account."""
     chosen = {name: value for name, value in vars(options).items() if name in Plan.names()}
-    keeps = False
-    try:
-        with Backend(options.url, options.redis) as backend:
-            plan = Plan(**{**chosen, "url": backend.url, "folder": folder})
-            account = AUDITS[options.audit](plan, backend)
-        keeps = not account.is_balanced
-        if keeps:
-            print(f"the logs are in {folder}", file=sys.stderr)
-        return account
-    finally:
-        if not keeps:
-            shutil.rmtree(folder, ignore_errors=True)
+    with Backend(options.url, options.redis) as backend:
+        plan = Plan(**{**chosen, "url": backend.url, "folder": folder})
+        return AUDITS[options.audit](plan, backend)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     options = read_options(arguments)
-    logging.disable(logging.WARNING)  # of losses and outages, which are what this is about
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
+    folder = tempfile.mkdtemp(prefix="bridge-audit-logs-")
+    keeps = False
     try:
-        account = run(options)
+        account = run(options, folder)
+        keeps = not account.is_balanced
     except KeyboardInterrupt:
         return 130
+    finally:
+        if not keeps:
+            shutil.rmtree(folder, ignore_errors=True)
     print(json.dumps(account.dump(), indent=2) if options.json else table(account))
-    return 0 if account.is_balanced else 1
+    if keeps:
+        print(f"the logs are in {folder}", file=sys.stderr)
+    return int(keeps)
 
 
 if __name__ == "__main__":
+    logging.disable(logging.WARNING)  # of losses and outages, which are what this is about
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
     sys.exit(main())

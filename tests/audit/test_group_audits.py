@@ -11,8 +11,11 @@ pytestmark = pytest.mark.slow
 SHORT = ("--seconds", "2", "--messages", "60", "--rate", "60", "--members", "600")
 
 
-def audit(url, *arguments):
-    return run(read_options([url, "groups", *SHORT, *arguments]))
+@pytest.fixture
+def audit(tmp_path):
+    return lambda url, *arguments: run(
+        read_options([url, "groups", *SHORT, *arguments]), str(tmp_path)
+    )
 
 
 def check(account):
@@ -22,14 +25,14 @@ def check(account):
     assert account.messages >= 60
 
 
-def test_ipc_members_get_everything_while_others_join_leave_and_die():
+def test_ipc_members_get_everything_while_others_join_leave_and_die(audit):
     account = audit("ipc", "--kill", "1")
     check(account)
     assert account.kills > 0
 
 
 @pytest.mark.redis
-def test_redis_members_get_everything_while_others_join_leave_and_die():
+def test_redis_members_get_everything_while_others_join_leave_and_die(audit):
     need_redis()
     # A machine on which everything else is tested at the same time may stop a process for a second.
     account = audit("redis", "--kill", "1", "--life", "2.5")
@@ -37,6 +40,6 @@ def test_redis_members_get_everything_while_others_join_leave_and_die():
     assert account.kills > 0
 
 
-def test_a_fault_in_a_thousand_messages_is_found():
+def test_a_fault_in_a_thousand_messages_is_found(audit):
     account = audit("ipc", "--rate", "600", "--members", "20", "--sabotage", "swap")
     assert account.out_of_order > 0

@@ -15,12 +15,13 @@ SHORT = ("--messages", "40000", "--expiry", "0.5", "--grace", "0.6")
 ROUGH = ("--tolerance", "5", "--bound", "16000000")
 
 
-def audit(url):
-    return run(read_options([url, "growth", *SHORT, *ROUGH]))
+@pytest.fixture
+def audit(tmp_path):
+    return lambda url: run(read_options([url, "growth", *SHORT, *ROUGH]), str(tmp_path))
 
 
 @pytest.mark.slow
-def test_nothing_grows_in_ipc():
+def test_nothing_grows_in_ipc(audit):
     account = audit("ipc")
     assert account.is_balanced, table(account)
     assert {"file bytes", "LMDB pages"} <= account.last_quarter.keys()
@@ -28,7 +29,7 @@ def test_nothing_grows_in_ipc():
 
 @pytest.mark.slow
 @pytest.mark.redis
-def test_nothing_grows_in_redis():
+def test_nothing_grows_in_redis(audit):
     need_redis()
     account = audit("redis")
     assert account.is_balanced, table(account)

@@ -3,6 +3,8 @@
 The auditor itself must find a layer that loses one message in a thousand, or delivers one twice.
 """
 
+import tempfile
+
 import pytest
 
 from tests.audit.__main__ import main, read_options, run
@@ -18,8 +20,9 @@ SHORT = ("--seconds", "2", "--messages", "2000", "--expiry", "1", "--capacity", 
 BUSY = ("--life", "5")
 
 
-def audit(*arguments):
-    return run(read_options([*arguments]))
+@pytest.fixture
+def audit(tmp_path):
+    return lambda *arguments: run(read_options(arguments), str(tmp_path))
 
 
 def check(account):
@@ -28,20 +31,20 @@ def check(account):
     assert account.expired > 0, table(account)
 
 
-def test_memory_loses_nothing():
+def test_memory_loses_nothing(audit):
     account = audit("memory", *SHORT)
     check(account)
     assert account.sent == account.delivered + account.expired
 
 
-def test_ipc_accounts_for_everything_while_processes_are_killed():
+def test_ipc_accounts_for_everything_while_processes_are_killed(audit):
     account = audit("ipc", *SHORT, "--kill", "0.5", "--kill-senders")
     check(account)
     assert account.kills > 0
 
 
 @pytest.mark.redis
-def test_redis_accounts_for_everything_while_processes_and_redis_are_killed():
+def test_redis_accounts_for_everything_while_processes_and_redis_are_killed(audit):
     need_redis()
     account = audit("redis", *SHORT, *BUSY, "--kill", "0.7", "--restart-backend", "0.8")
     check(account)
@@ -49,26 +52,27 @@ def test_redis_accounts_for_everything_while_processes_and_redis_are_killed():
     assert account.outages > 0
 
 
-def test_local_first_accounts_for_everything_while_processes_are_killed():
+def test_local_first_accounts_for_everything_while_processes_are_killed(audit):
     check(audit("ipc", "--local-first", *SHORT, "--kill", "0.7"))
 
 
 @pytest.mark.parametrize(
     ("sabotage", "figure"), [("lose", "unaccounted"), ("twice", "twice"), ("swap", "out_of_order")]
 )
-def test_a_fault_in_a_thousand_messages_is_found(sabotage, figure):
+def test_a_fault_in_a_thousand_messages_is_found(audit, sabotage, figure):
     fast = ("--seconds", "0", "--messages", "5000", "--expiry", "0.5", "--rate", "0")
     account = audit("memory", *fast, "--sabotage", sabotage)
     assert not account.is_balanced
     assert getattr(account, figure) > 0
 
 
-def test_a_fault_is_found_among_the_losses_of_killed_processes():
+def test_a_fault_is_found_among_the_losses_of_killed_processes(audit):
     account = audit("ipc", *SHORT, "--messages", "4000", "--kill", "0.5", "--sabotage", "lose")
     assert account.unaccounted > 0
 
 
-def test_the_exit_status_tells(capsys):
+def test_the_exit_status_tells(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     fast = ("--seconds", "0", "--messages", "5000", "--expiry", "0.5", "--rate", "0")
     arguments = ["memory", *fast]
     assert main(arguments) == 0
