@@ -88,21 +88,20 @@ class _Counting:
 
 
 def asker(plan: Plan, name: str, stop: Stop) -> None:
-    """Ask until told to stop; then wait for the last answers."""
+    """Ask until told to stop."""
     layer, _ = open_audited(plan, capacity=CAPACITY)
     reader = f"{name}!"
     sending = _Counting(plan, name.partition(".")[0], layer)
     members: deque[str] = deque()
-    numbers = itertools.count(1)
     under_way: set[str] = set()
+    number = 0
     with layer.listen([reader], lambda: None):
         while not stop.is_set():
-            while len(under_way) < IN_FLIGHT:
-                number = next(numbers)
+            for _ in range(IN_FLIGHT - len(under_way)):
+                number += 1
                 under_way.add(f"{reader}{number}")
                 _ask(layer, sending, f"{reader}{number}", number)
-                if number % CHURN_EVERY == 0:
-                    _change_members(layer, members, f"{reader}m{number}")
+                _maybe_change_members(layer, members, reader, number)
             sending.flush()
             batch = layer.receive_many([reader], LIMIT, WAIT, compact=True)
             under_way.difference_update(name for name, _ in batch if isinstance(name, str))
@@ -122,9 +121,11 @@ def _ask(layer: BaseLayer, sending: _Counting, reply_channel: str, number: int) 
     sending.add(REQUESTS, request)
 
 
-def _change_members(layer: BaseLayer, members: deque[str], channel: str) -> None:
-    members.append(channel)
-    layer.group_add(GROUP, channel)
+def _maybe_change_members(layer: BaseLayer, members: deque[str], reader: str, number: int) -> None:
+    if number % CHURN_EVERY:
+        return
+    members.append(f"{reader}m{number}")
+    layer.group_add(GROUP, members[-1])
     if len(members) > MEMBERS:
         layer.group_discard(GROUP, members.popleft())
         layer.forget_channel(members.popleft())
