@@ -11,10 +11,15 @@ import os
 import pwd
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from wsgi_bridge.commands.errors import FAILED, MISUSED, CommandError
-from wsgi_bridge.exceptions import ChannelFull, ChannelLayerUnavailable, InvalidName
+from wsgi_bridge.exceptions import (
+    ChannelFull,
+    ChannelLayerUnavailable,
+    InvalidLayerURL,
+    InvalidName,
+)
 from wsgi_bridge.layers import BaseLayer, open_layer
 from wsgi_bridge.server.capacity import server_capacity
 
@@ -68,13 +73,18 @@ def is_any_ipc(url: str) -> bool:
 def urls_of_ipc() -> list[str]:
     """Return the URLs of the ipc layers that this user has here, by name if that is enough."""
     # Imported late, here and below: who has Redis only need not have lmdb.
-    from wsgi_bridge.layers.ipc.directory import find_directory, known_directories
+    from wsgi_bridge.layers.ipc.directory import known_directories
 
-    paths = known_directories()
-    return [
-        f"ipc://{path.name}" if find_directory(path.name, "") == path else f"ipc://{path}"
-        for path in paths
-    ]
+    return [_url_of(path) for path in known_directories()]
+
+
+def _url_of(path: Path) -> str:
+    from wsgi_bridge.layers.ipc.directory import find_directory
+
+    with contextlib.suppress(InvalidLayerURL):  # it may have been made by its path
+        if find_directory(path.name, "") == path:
+            return f"ipc://{path.name}"
+    return f"ipc://{quote(str(path))}"
 
 
 def _split(url: str) -> SplitResult:

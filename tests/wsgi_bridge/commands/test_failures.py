@@ -112,6 +112,17 @@ def test_a_layer_that_cannot_be_used_is_listed_with_the_reason(tmp_path, monkeyp
     assert "another version" in capsys.readouterr().out
 
 
+def test_a_layer_is_listed_by_its_path_where_a_name_does_not_mean_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    make_layer("ipc://named")
+    odd = tmp_path / f"wsgi-bridge-{os.geteuid()}" / "odd name"
+    make_layer(f"ipc://{odd}")
+    assert opening.urls_of_ipc()[:2] == ["ipc://named", f"ipc://{odd.parent}/odd%20name"]
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert f"ipc://{odd.parent}/named" in opening.urls_of_ipc()
+
+
 def test_a_layer_without_room_is_told_so(fail, tmp_path):
     url = f"ipc://{tmp_path}/layer"
     make_layer(url)
