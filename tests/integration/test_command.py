@@ -10,7 +10,7 @@ import pytest
 
 from tests.integration.servers import PATIENCE, Server, run_server
 from tests.integration.sockets import open_socket
-from tests.wsgi_bridge.commands.rig import run_json
+from tests.wsgi_bridge.commands.rig import call_json
 
 pytestmark = pytest.mark.integration
 
@@ -28,10 +28,10 @@ def test_the_layer_of_a_gunicorn_is_found_and_looked_into(tmp_path: Path) -> Non
         for _ in range(SOCKETS):
             stack.enter_context(open_socket(site, "/room")).recv(PATIENCE)
         url = find_layer(site, runtime)
-        [room] = run_json("layer", url, "groups", **runtime)
+        [room] = call_json("layer", url, "groups", **runtime)
         assert (room["group"], room["members_count"]) == ("everyone", SOCKETS)
         assert 1 <= room["readers_count"] <= WORKERS
-        members = run_json("layer", url, "groups", "everyone", **runtime)["members"]
+        members = call_json("layer", url, "groups", "everyone", **runtime)["members"]
         readers = {name[: name.index("!") + 1] for name in members}
         assert len(readers) == room["readers_count"]
 
@@ -40,7 +40,7 @@ def find_layer(site: Server, runtime: dict[str, str]) -> str:
     """Return the URL of a gunicorn's layer as a user finds it: by the id of the master."""
 
     def find() -> Any:
-        listed = run_json("layer", "ipc://", **runtime)
+        listed = call_json("layer", "ipc://", **runtime)
         mine = [each for each in listed if f"ipc://gunicorn-{site.pid}-" in each["layer"]]
         return mine and sorted(mine[0]["processes"]) == site.worker_pids() and mine[0]["layer"]
 

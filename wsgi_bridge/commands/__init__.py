@@ -30,6 +30,9 @@ PROGRAM = "wsgi-bridge"
 #: What a shell shows for a program that Ctrl-C ended.
 INTERRUPTED = 130
 
+# Layers warn of what they raise as well. Who looks at a terminal reads it once.
+_SILENT = logging.NullHandler()
+
 EXAMPLES = """\
 examples:
   wsgi-bridge layer ipc://                       which ipc layers there are on this machine
@@ -64,8 +67,7 @@ class Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that `argv` names, `sys.argv` unless given; return the exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
-    # Layers warn of what they raise as well. Who looks at a terminal reads it once.
-    logging.getLogger("wsgi_bridge").addHandler(logging.NullHandler())
+    logging.getLogger("wsgi_bridge").addHandler(_SILENT)
     try:
         arguments = make_parser().parse_args(_complete(words))
         status: int = arguments.run(arguments)

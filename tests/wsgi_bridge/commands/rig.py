@@ -1,8 +1,9 @@
-"""Runs the command as a user does, in a process of its own, and a site beside it."""
+"""Runs the command as a user does, in a process of its own or as a call, and a site beside it."""
 
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import pty
@@ -10,6 +11,9 @@ import select
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
+
+from wsgi_bridge.commands import main
 
 ROOT = Path(__file__).parents[3]
 COMMAND = (sys.executable, "-m", "wsgi_bridge")
@@ -38,18 +42,27 @@ def run(*words, stdin=subprocess.DEVNULL, command=COMMAND, **env):
     )
 
 
-def run_json(*words, **env):
-    """Return what was printed as JSON, by a command that ended well."""
-    done = run(*words, "--json", **env)
-    assert (done.returncode, done.stderr) == (0, ""), done
-    return json.loads(done.stdout)
+def call(*words, **env):
+    """Return what a command printed that ended well. In this process: it is tried many times."""
+    shown, errors = io.StringIO(), io.StringIO()
+    with (
+        mock.patch.dict(os.environ, environ(**env), clear=True),
+        contextlib.redirect_stdout(shown),
+        contextlib.redirect_stderr(errors),
+    ):
+        status = main(words)
+    assert (status, errors.getvalue()) == (0, "")
+    return shown.getvalue()
 
 
-def run_rows(*words, **env):
+def call_json(*words, **env):
+    """Return what was printed as JSON."""
+    return json.loads(call(*words, "--json", **env))
+
+
+def call_rows(*words, **env):
     """Return the rows of a plain table, as lists of words; the header first."""
-    done = run(*words, **env)
-    assert (done.returncode, done.stderr) == (0, ""), done
-    return [line.split() for line in done.stdout.splitlines()]
+    return [line.split() for line in call(*words, **env).splitlines()]
 
 
 def run_on_terminal(*words, typed="", command=COMMAND, **env):

@@ -34,7 +34,9 @@ def fail(capsys, monkeypatch):
             status = exc.code
         shown = capsys.readouterr()
         assert shown.out == ""
-        return status, shown.err.splitlines()[-1]
+        *usage, line = shown.err.splitlines()
+        assert not usage or usage[0].startswith("usage: ")
+        return status, line
 
     return fail
 
@@ -46,12 +48,17 @@ def dead_port():
         yield sock.getsockname()[1]
 
 
-@pytest.mark.parametrize("words", ACTIONS, ids=" ".join)
-def test_a_dead_redis_is_one_line_and_status_1(words, dead_port):
-    done = run("layer", f"redis://user:s3cret@127.0.0.1:{dead_port}", *words)
-    assert done.returncode == 1
-    assert done.stdout == ""
+def test_a_dead_redis_is_one_line_and_status_1(dead_port):
+    done = run("layer", f"redis://user:s3cret@127.0.0.1:{dead_port}", "stats")
+    assert (done.returncode, done.stdout) == (1, "")
     [line] = done.stderr.splitlines()
+    assert line.startswith(f"wsgi-bridge: redis://127.0.0.1:{dead_port} is unavailable: ")
+
+
+@pytest.mark.parametrize("words", ACTIONS, ids=" ".join)
+def test_whatever_is_asked_of_a_dead_redis_is_told_so(fail, words, dead_port):
+    status, line = fail("layer", f"redis://user:s3cret@127.0.0.1:{dead_port}", *words)
+    assert status == 1
     assert line.startswith(f"wsgi-bridge: redis://127.0.0.1:{dead_port} is unavailable: ")
     assert "see that the server runs" in line
     assert "s3cret" not in line

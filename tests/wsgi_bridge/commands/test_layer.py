@@ -1,9 +1,10 @@
-"""`wsgi-bridge layer`, run as a process, on layers that another process has filled."""
+"""`wsgi-bridge layer` on layers that another process has filled."""
 
 import contextlib
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 from urllib.parse import urlsplit
@@ -11,7 +12,14 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.wsgi_bridge.commands import rig
-from tests.wsgi_bridge.commands.rig import run, run_json, run_on_terminal, run_rows, run_site
+from tests.wsgi_bridge.commands.rig import (
+    call,
+    call_json,
+    call_rows,
+    run,
+    run_on_terminal,
+    run_site,
+)
 from tests.wsgi_bridge.commands.site import READER
 from tests.wsgi_bridge.layers.redis.servers import RedisServer, need_redis
 
@@ -63,31 +71,38 @@ def own(new_url):
 
 class TestLooking:
     def test_the_figures_are_those_of_all_processes(self, url):
-        figures = run_json("layer", url, "stats")
+        figures = call_json("layer", url, "stats")
         assert figures["messages_pending"] == figures["messages_count"] == 4
         assert figures["channel_full_count"] == 1
-        rows = dict(run_rows("layer", url, "stats"))
+        rows = dict(call_rows("layer", url, "stats"))
         assert rows["messages_pending"] == "4"
         assert rows.keys() == {"FIGURE", *figures}
 
+    @pytest.mark.parametrize("words", [["channels"], ["groups", "--json"]], ids=" ".join)
+    def test_a_process_of_its_own_prints_the_same(self, url, words):
+        done = run("layer", url, *words)
+        assert (done.returncode, done.stderr) == (0, "")
+        ages = re.compile(r"\d+\.\d+")
+        assert ages.sub("", done.stdout).split() == ages.sub("", call("layer", url, *words)).split()
+
     def test_stats_is_what_is_shown_of_a_layer(self, url):
-        assert run("layer", url).stdout.split()[:2] == ["FIGURE", "VALUE"]
-        assert run_json("layer", url)["messages_pending"] == 4
+        assert call_rows("layer", url)[0] == ["FIGURE", "VALUE"]
+        assert call_json("layer", url)["messages_pending"] == 4
 
     def test_one_channel_is_told_by_any_name_under_its_reader(self, url):
         for name in (READER, f"{READER}c1"):
-            figures = run_json("layer", url, "stats", "--channel", name)
+            figures = call_json("layer", url, "stats", "--channel", name)
             assert (figures["channel"], figures["messages_pending"]) == (name, 1)
-        rows = dict(run_rows("layer", url, "stats", "--channel", "jobs"))
+        rows = dict(call_rows("layer", url, "stats", "--channel", "jobs"))
         assert (rows["channel"], rows["messages_pending"]) == ("jobs", "3")
 
     def test_the_channels_are_listed_the_fullest_first(self, url):
-        found = run_json("layer", url, "channels")
+        found = call_json("layer", url, "channels")
         assert [(each["channel"], each["kind"], each["messages_pending"]) for each in found] == [
             ("jobs", "normal", 3),
             (READER, "process-specific", 1),
         ]
-        header, jobs, reader = run_rows("layer", url, "channels")
+        header, jobs, reader = call_rows("layer", url, "channels")
         names = "CHANNEL KIND PENDING OLDEST SENT FULL LOST EXPIRED CAPACITY"
         assert header == names.split()
         assert dict(zip(header, jobs, strict=True)) | {"OLDEST": ""} == {
@@ -103,45 +118,45 @@ class TestLooking:
         assert reader[:3] == [READER, "process-specific", "1"]
 
     def test_channels_are_chosen_by_a_glob_and_limited(self, url):
-        assert [row[0] for row in run_rows("layer", url, "channels", "web.*")[1:]] == [READER]
-        assert [row[0] for row in run_rows("layer", url, "channels", "--limit", "1")[1:]] == [
+        assert [row[0] for row in call_rows("layer", url, "channels", "web.*")[1:]] == [READER]
+        assert [row[0] for row in call_rows("layer", url, "channels", "--limit", "1")[1:]] == [
             "jobs"
         ]
 
     def test_capacity_is_what_the_url_says_or_what_a_server_takes(self, url):
-        [jobs, _] = run_json("layer", f"{url}&channel_capacity=jobs:3", "channels")
+        [jobs, _] = call_json("layer", f"{url}&channel_capacity=jobs:3", "channels")
         assert jobs["capacity"] == 3
 
     def test_the_groups_are_listed_the_largest_first(self, url):
-        assert run_json("layer", url, "groups") == [
+        assert call_json("layer", url, "groups") == [
             {"group": "room", "members_count": 3, "readers_count": 2},
             {"group": "alone", "members_count": 1, "readers_count": 1},
         ]
-        assert run_rows("layer", url, "groups", "--limit", "1") == [
+        assert call_rows("layer", url, "groups", "--limit", "1") == [
             ["GROUP", "MEMBERS", "READERS"],
             ["room", "3", "2"],
         ]
 
     def test_the_members_of_a_group_are_listed(self, url):
         members = ["audit", f"{READER}c1", f"{READER}c2"]
-        assert run_json("layer", url, "groups", "room") == {"group": "room", "members": members}
-        assert run_rows("layer", url, "groups", "room") == [["MEMBER"], *([m] for m in members)]
-        assert run_rows("layer", url, "groups", "unknown") == [["MEMBER"]]
+        assert call_json("layer", url, "groups", "room") == {"group": "room", "members": members}
+        assert call_rows("layer", url, "groups", "room") == [["MEMBER"], *([m] for m in members)]
+        assert call_rows("layer", url, "groups", "unknown") == [["MEMBER"]]
 
     def test_who_looks_takes_nothing_and_owns_nothing(self, own):
         url, finish = own
         for words in (["stats"], ["channels"], ["groups"], ["groups", "room"], ["ping"]):
-            assert run("layer", url, *words).returncode == 0
-        groups = run_json("layer", url, "groups")
+            call_rows("layer", url, *words)
+        groups = call_json("layer", url, "groups")
         assert [each["members_count"] for each in groups] == [3, 1]
         assert finish() == ["jobs", "jobs", "jobs", f"{READER}c1"]
 
     def test_the_url_may_be_left_out_where_the_environment_has_it(self, url):
-        assert run_json("layer", "stats", CHANNEL_LAYER=url)["messages_pending"] == 4
-        assert run_json("layer", CHANNEL_LAYER=url)["messages_pending"] == 4
-        [group, _] = run_json("layer", "groups", CHANNEL_LAYER=url)
+        assert call_json("layer", "stats", CHANNEL_LAYER=url)["messages_pending"] == 4
+        assert call_json("layer", CHANNEL_LAYER=url)["messages_pending"] == 4
+        [group, _] = call_json("layer", "groups", CHANNEL_LAYER=url)
         assert group["group"] == "room"
-        assert run_rows("layer", "groups", "alone", CHANNEL_LAYER=url)[1] == [f"{READER}c1"]
+        assert call_rows("layer", "groups", "alone", CHANNEL_LAYER=url)[1] == [f"{READER}c1"]
 
     def test_a_watch_goes_on_until_ctrl_c(self, url):
         process = subprocess.Popen(
@@ -169,15 +184,15 @@ class TestFlush:
         done = run("layer", url, "flush")
         assert done.returncode == 2
         assert "--yes" in done.stderr
-        assert run_json("layer", url, "stats")["messages_pending"] == 4
+        assert call_json("layer", url, "stats")["messages_pending"] == 4
 
     def test_it_says_what_it_dropped(self, own):
         url, finish = own
         done = run("layer", url, "flush", "--yes")
         assert done.stdout == "dropped 4 messages and 2 groups with 4 members\n"
-        assert run_json("layer", url, "stats")["messages_pending"] == 0
-        assert run_json("layer", url, "groups") == []
-        again = run_json("layer", url, "flush", "--yes")
+        assert call_json("layer", url, "stats")["messages_pending"] == 0
+        assert call_json("layer", url, "groups") == []
+        again = call_json("layer", url, "flush", "--yes")
         assert again == {"messages": 0, "groups": 0, "members": 0}
         assert finish() == []
 
@@ -196,7 +211,7 @@ class TestFlush:
 class TestPing:
     def test_times_and_backend_are_told(self, own):
         url, _ = own
-        found = run_json("layer", url, "ping", "--count", "7")
+        found = call_json("layer", url, "ping", "--count", "7")
         assert found["count"] == 7
         assert 0 < found["min_ms"] <= found["median_ms"] <= found["max_ms"]
         facts = found["backend"]
@@ -212,7 +227,7 @@ class TestPing:
 
     def test_the_table_tells_the_same(self, own):
         url, _ = own
-        rows = run_rows("layer", url, "ping")
+        rows = call_rows("layer", url, "ping")
         assert rows[1] == ["layer", url.partition(":")[0]]
         assert rows[-1][:3] == ["min,", "median,", "max"]
         assert "s3cret" not in str(rows)
