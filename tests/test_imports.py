@@ -30,6 +30,7 @@ ONLY = {
     "gevent": ("wsgi_bridge.server", "gunicorn_asgi", "uwsgi_asgi"),
     "httptools": ("wsgi_bridge.server", "gunicorn_asgi", "uwsgi_asgi"),
     "redis": ("wsgi_bridge.layers.redis",),
+    "rich": ("wsgi_bridge.commands",),
     "lmdb": ("wsgi_bridge.layers.ipc",),
     "flask": ("wsgi_bridge.contrib.flask",),
     "django": ("wsgi_bridge.contrib.django",),

@@ -51,6 +51,10 @@ class Groups:
         for group in tuple(self._joined.get(reader, ())):
             self._remove(group, reader, names)
 
+    def all(self) -> list[str]:
+        """Return the groups that have members, expired ones perhaps included."""
+        return list(self._groups)
+
     def readers(self, group: str) -> list[str]:
         """Return the readers that have members in `group`, expired ones perhaps included."""
         return list(self._groups.get(group, ()))

@@ -26,7 +26,7 @@ from wsgi_bridge.layers.base import BaseLayer, Batch, Listener, _Result
 from wsgi_bridge.layers.concurrency import native_lock, reset_after_fork
 from wsgi_bridge.layers.membership import Groups
 from wsgi_bridge.layers.queue import Names, Queue, Wake, sum_statistics
-from wsgi_bridge.layers.statistics import Statistics
+from wsgi_bridge.layers.statistics import GroupStatistics, Statistics
 from wsgi_bridge.layers.storage import MemoryStorage
 from wsgi_bridge.names import check_channel, check_group, check_reader, reader_of
 
@@ -44,7 +44,7 @@ _named: dict[str, MemoryLayer] = {}
 class MemoryLayer(BaseLayer):
     """A channel layer in the memory of this process; safe to use from any thread or greenlet."""
 
-    extensions = (*BaseLayer.extensions, "storage")
+    extensions = (*BaseLayer.extensions, "introspection", "storage")
 
     #: `strict=1` has what is handed over checked and copied too, as a layer with a wire does: for
     #: tests of protocol servers and of layers' users.
@@ -358,6 +358,29 @@ class MemoryLayer(BaseLayer):
         with self._lock:
             queue = self._queues.get(reader_of(channel))
             return self._statistics([] if queue is None else [queue])
+
+    def statistics_by_channel(self) -> dict[str, Statistics]:
+        """Return the figures of every channel with messages or a count; see BaseLayer."""
+        with self._lock:
+            found = {queue.name: self._statistics([queue]) for queue in list(self._queues.values())}
+        return {name: figures for name, figures in found.items() if any(figures.values())}
+
+    def statistics_by_group(self) -> dict[str, GroupStatistics]:
+        """Return the size of every group; see BaseLayer."""
+        found: dict[str, GroupStatistics] = {}
+        now = self.clock()
+        with self._lock:
+            for group in self._groups.all():
+                readers = self._live_readers(group, now)
+                sizes = [len(self._groups.names(group, reader, now)) for reader in readers]
+                sizes = [size for size in sizes if size]
+                if sizes:
+                    found[group] = {"members_count": sum(sizes), "readers_count": len(sizes)}
+        return found
+
+    def describe(self) -> dict[str, Any]:
+        """Return facts on the layer; see BaseLayer."""
+        return {"layer": "memory"}
 
     def _statistics(self, queues: list[Queue]) -> Statistics:
         now = self.clock()

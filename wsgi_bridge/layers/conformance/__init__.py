@@ -29,6 +29,7 @@ from wsgi_bridge.layers.conformance.asynchronous import AsyncioTests
 from wsgi_bridge.layers.conformance.batches import BatchTests
 from wsgi_bridge.layers.conformance.content import ContentTests
 from wsgi_bridge.layers.conformance.groups import GroupTests
+from wsgi_bridge.layers.conformance.introspection import IntrospectionTests
 from wsgi_bridge.layers.conformance.logs import LogTests
 from wsgi_bridge.layers.conformance.queues import QueueTests
 from wsgi_bridge.layers.conformance.schedules import ScheduleTests
@@ -46,6 +47,7 @@ class LayerConformance(
     WaitingTests,
     GroupTests,
     AccountTests,
+    IntrospectionTests,
     AsyncioTests,
     StorageTests,
     ScheduleTests,

@@ -14,6 +14,7 @@ From the bottom up, each file knowing only those before it:
     figures      statistics, and the sweeping of what is idle
     values, schedule, logs, wills  what the storage keeps
     sweep        dropping what of it has expired
+    introspection  every channel, group and process, for who looks from outside
     doorbell     datagrams that wake other processes
     attachment   what this process shares of a directory: store, doorbell, its place, its listeners
     storage      the contract of `layers.storage_base`

@@ -20,6 +20,7 @@ from wsgi_bridge.layers.concurrency import native_lock
 from wsgi_bridge.layers.ipc import figures, sweep, wills
 from wsgi_bridge.layers.ipc.directory import Directory
 from wsgi_bridge.layers.ipc.doorbell import SWEEP_INTERVAL, Doorbell, Watch
+from wsgi_bridge.layers.ipc.introspection import find_processes
 from wsgi_bridge.layers.ipc.membership import CHANGES_TO_TAKE, Memberships
 from wsgi_bridge.layers.ipc.places import Places
 from wsgi_bridge.layers.ipc.queues import Queues
@@ -201,15 +202,23 @@ class Attachment:
         if _identity(self._directory.data) != self._file:
             self._lose()
             return
-        for place in self.store.read(self._find_places):
+        for place in self.store.read(find_processes):
             if place != self._place:
                 self._bury(place)
         self._unlist()
         self._sweep_idle(limit=figures.SWEEP_SIZE)
         self.store.free_readers()
 
-    def _find_places(self, txn: Txn) -> list[int]:
-        return [int.from_bytes(key, "big") for key, _ in Session(txn, 0.0).scan(b"p")]
+    def others(self) -> list[int]:
+        """Return the ids of the other processes that use the directory now."""
+        known = self.store.read(find_processes)
+        return [pid for place, pid in known.items() if place != self._place and self._lives(place)]
+
+    def _lives(self, place: int) -> bool:
+        if self._places.lock(place):
+            self._places.unlock(place)
+            return False
+        return True
 
     def _bury(self, place: int) -> None:
         """Remove what a process has left, if it is dead."""

@@ -28,7 +28,7 @@ from wsgi_bridge.copying import copy_message
 from wsgi_bridge.exceptions import ChannelFull, ChannelLayerError, ChannelLayerUnavailable
 from wsgi_bridge.layers.base import BaseLayer, Batch, Listener, _Result
 from wsgi_bridge.layers.concurrency import is_cooperative, reset_after_fork
-from wsgi_bridge.layers.ipc import figures
+from wsgi_bridge.layers.ipc import figures, introspection
 from wsgi_bridge.layers.ipc.attachment import Attachment, Wake, attach
 from wsgi_bridge.layers.ipc.directory import Directory, find_directory
 from wsgi_bridge.layers.ipc.doorbell import Watch, watch_in_hub
@@ -44,8 +44,8 @@ from wsgi_bridge.layers.ipc.records import (
 )
 from wsgi_bridge.layers.ipc.session import Rings, Session
 from wsgi_bridge.layers.ipc.storage import IpcStorage, flush
-from wsgi_bridge.layers.ipc.store import Reentered, StoreFull, Txn
-from wsgi_bridge.layers.statistics import Statistics
+from wsgi_bridge.layers.ipc.store import Reentered, StoreFull, Txn, lmdb_version
+from wsgi_bridge.layers.statistics import GroupStatistics, Statistics
 from wsgi_bridge.names import check_channel, check_group, check_reader, reader_of
 
 __all__ = ["IpcLayer"]
@@ -76,7 +76,7 @@ class IpcLayer(BaseLayer):
     to 1 GB, and half of what is free, unless given.
     """
 
-    extensions = (*BaseLayer.extensions, "storage")
+    extensions = (*BaseLayer.extensions, "introspection", "storage")
     url_options: ClassVar = {**BaseLayer.url_options, "map_size": int}
 
     def __init__(
@@ -426,6 +426,30 @@ class IpcLayer(BaseLayer):
         attachment = self._attach()
         now = self.clock()
         return figures.statistics(attachment.store, attachment.queues, now, self.expiry, reader)
+
+    def statistics_by_channel(self) -> dict[str, Statistics]:
+        """Return the figures of every channel with messages or a count; see BaseLayer."""
+        mine = self._attach()
+        now = self.clock()
+        return introspection.statistics_by_channel(mine.store, mine.queues, now, self.expiry)
+
+    def statistics_by_group(self) -> dict[str, GroupStatistics]:
+        """Return the size of every group; see BaseLayer."""
+        mine = self._attach()
+        now = self.clock()
+        return introspection.statistics_by_group(mine.store, mine.queues, mine.memberships, now)
+
+    def describe(self) -> dict[str, Any]:
+        """Return facts on the layer: versions, directory, sizes in bytes, other processes' ids."""
+        attachment = self._attach()
+        return {
+            "layer": "ipc",
+            "lmdb": lmdb_version(),
+            "directory": str(self.directory),
+            "data_size": attachment.store.size,
+            "map_size": attachment.store.map_size,
+            "processes": attachment.others(),
+        }
 
     # Life cycle.
 

@@ -118,6 +118,12 @@ class Memberships:
             (key.decode(), _COUNT.unpack(data)[0]) for key, data in session.scan(count_key(group))
         ]
 
+    def counts(self, session: Session) -> Iterable[tuple[str, str, int, float]]:
+        """Yield (group, reader, members, the deadline of one of them at the earliest) of all."""
+        for key, data in session.scan(b"g"):
+            group, _, reader = key.partition(b"\0")
+            yield group.decode(), reader.decode(), *_COUNT.unpack(data)
+
     def rows(self, session: Session, reader: str) -> Iterable[tuple[str, str, float]]:
         """Yield (group, channel, deadline) of every membership under a reader."""
         start = reader.encode() + (b"" if reader.endswith("!") else b"\0")

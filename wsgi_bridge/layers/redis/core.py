@@ -72,6 +72,7 @@ class RedisCore(BaseLayer):
             raise InvalidLayerURL(
                 "hash_names needs symmetric_encryption_keys: a secret to hash with"
             )
+        self.prefix = prefix
         self._codec = Codec(symmetric_encryption_keys, hash_names=hash_names)
         mine = cast("RedisLayer", self)
         self._shards = [Shard(mine, place, prefix, timeout) for place in places]
@@ -86,8 +87,6 @@ class RedisCore(BaseLayer):
         #: The name of this process among those that use the layer.
         self.process = secrets.token_hex(8)
         self.is_closed = False
-        #: Messages that were dropped since they could not be decoded or decrypted.
-        self.undecodable_count = 0
         self._has_undecodable = False
         self.inbox = Inbox(self._open_queue)
         self._memberships = Memberships(self.group_expiry)
@@ -155,7 +154,6 @@ class RedisCore(BaseLayer):
         self.inbox.wake_all(shard)
 
     def _note_undecodable(self, where: str, error: Undecodable) -> None:
-        self.undecodable_count += 1
         if not self._has_undecodable:
             self._has_undecodable = True
             logger.warning("what cannot be decoded is dropped, on %s: %s", where, error)

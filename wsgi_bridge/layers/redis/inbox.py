@@ -46,7 +46,7 @@ class LocalQueue:
 
     __slots__ = (
         *("capacity", "demand", "entries", "full_until", "is_normal", "keys", "name", "shard"),
-        *("turn", "wakes"),
+        *("seen_turn", "turn", "wakes"),
     )
 
     def __init__(self, name: str, shard: Shard, keys: ChannelKeys, capacity: int) -> None:
@@ -60,6 +60,7 @@ class LocalQueue:
         self.demand = Demand(0)
         self.full_until = 0.0  # monotonic time until which senders that cannot wait are refused
         self.turn = 0  # the inbox's turn when it was last served
+        self.seen_turn = 0  # that of the last look for what nobody asks for
 
 
 class Inbox:
@@ -138,6 +139,25 @@ class Inbox:
         with self.lock:
             queue.entries.extend(entries)
 
+    def unwanted(self, shard: Shard, *, at_once: bool) -> list[tuple[LocalQueue, list[Local]]]:
+        """Remove and return what others may have, since who it was fetched for has gone.
+
+        What a later receive here would find at its hand stays until the second look without one,
+        unless `at_once`.
+        """
+        found = []
+        with self.lock:
+            for queue in self._queues.values():
+                if queue.shard is not shard or not queue.entries:
+                    continue
+                if queue.wakes or not queue.is_normal:
+                    continue
+                if at_once or queue.seen_turn == queue.turn:
+                    found.append((queue, list(queue.entries)))
+                    queue.entries.clear()
+                queue.seen_turn = queue.turn
+        return found
+
     def served(self, queues: Iterable[LocalQueue]) -> None:
         """Remember who was asked, in that order."""
         with self.lock:
@@ -156,7 +176,11 @@ class Inbox:
 
         To be called with the lock held.
         """
-        queues = [queue for queue in shard.listened.values() if queue.demand.remaining > 0]
+        queues = [
+            queue
+            for queue in shard.listened.values()
+            if queue.demand.remaining > 0 and queue.name not in shard.lost
+        ]
         queues.sort(key=lambda queue: queue.turn)
         return queues, min((queue.demand.remaining for queue in queues), default=0)
 

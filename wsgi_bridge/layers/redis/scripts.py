@@ -68,6 +68,8 @@ class _Scripts:
         self.group_discard = Script("group_discard", "leave_group")
         self.group_readers = Script("group_readers", "leave_group")
         self.group_members = Script("group_members", "leave_group")
+        self.group_size = Script("group_size", "leave_group")
+        self.peek = Script("peek")
         self.join = Script("join")
         self.changes = Script("changes")
         self.beat = Script("beat")

@@ -19,7 +19,7 @@ from wsgi_bridge.layers.storage_base import (
 )
 
 if TYPE_CHECKING:
-    from wsgi_bridge.layers.local_first import LocalFirstLayer
+    from wsgi_bridge.layers.local_first.layer import LocalFirstLayer
 
 __all__ = ["LocalFirstStorage"]
 
@@ -33,7 +33,6 @@ class LocalFirstStorage(Storage):
         super().__init__(layer)
         self._shared = layer.shared.storage
         self.is_shared = self._shared.is_shared
-        self._wills: set[str] = set()  # channels with one that was set here
 
     def _load(self, key: str) -> Stored:
         return self._shared._load(key)
@@ -81,15 +80,9 @@ class LocalFirstStorage(Storage):
     def _set_will(self, channel: str, messages: list[tuple[str, dict[str, Any]]]) -> None:
         left = [each for each in messages if not self._layer._is_read_here(each[0])]
         if left:
-            self._wills.add(channel)
             self._shared._set_will(channel, left)
-        elif channel in self._wills:
-            self._clear_will(channel)
+        else:
+            self._shared._clear_will(channel)
 
     def _clear_will(self, channel: str) -> None:
-        self._wills.discard(channel)
         self._shared._clear_will(channel)
-
-    def forget(self, channel: str) -> None:
-        """The channel has been forgotten, and its will with it."""
-        self._wills.discard(channel)
