@@ -186,7 +186,8 @@ class LogTests(StorageCase):
         received = self.drain("a", "p!", "q!")
         for name in ("a", "p!x", "q!x"):
             mine = [message for each, message in received if each == name]
-            assert [message["offset"] for message in mine] == list(range(1, 81)), name
+            offsets = [message["offset"] for message in mine]
+            assert offsets == list(range(1, 81)), (name, offsets)
             assert [(message["sender"], message["n"]) for message in mine] == [
                 (message["sender"], message["n"]) for message in logged
             ]

@@ -27,6 +27,7 @@ from wsgi_bridge.names import check_reader
 
 if TYPE_CHECKING:
     from wsgi_bridge.layers.redis.layer import RedisLayer
+    from wsgi_bridge.layers.redis.storage import RedisStorage
 
 __all__ = ["DEFAULT_PREFIX", "RedisCore", "Request", "refusal"]
 
@@ -57,6 +58,8 @@ class RedisCore(BaseLayer):
     channels and groups in the names of keys; `timeout` is in seconds.
     """
 
+    _storage: RedisStorage
+
     def __init__(
         self,
         places: Sequence[Place],
@@ -80,7 +83,7 @@ class RedisCore(BaseLayer):
         self._queue_lifetime = int((self.expiry + GRACE) * 1000)
         self._group_lifetime = int((self.group_expiry + GRACE) * 1000)
         self._reset()
-        reset_after_fork(self, RedisCore._reset)
+        reset_after_fork(self, _reset)
 
     def _reset(self) -> None:
         """Start anew: in a forked child, where connections and threads are the parent's."""
@@ -161,6 +164,10 @@ class RedisCore(BaseLayer):
     def _note_decodable(self) -> None:
         """The burst is over: the next one is logged again."""
         self._has_undecodable = False
+
+
+def _reset(layer: RedisCore) -> None:
+    layer._reset()
 
 
 def refusal(reply: ResponseError) -> ChannelLayerUnavailable:

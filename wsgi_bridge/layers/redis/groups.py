@@ -50,12 +50,15 @@ class GroupOperations(RedisCore):
         """Make `channel` a member, or renew its membership; see BaseLayer."""
         check_group(group)
         check_channel(channel)
-        if self._soon(self.group_add, group, channel):
-            return
+        if not self._soon(self.group_add, group, channel):
+            self._add_member(group, channel)
+
+    def _add_member(self, group: str, channel: str, data: bytes = b"") -> None:
+        """Make `channel` a member, with sealed data if there are any."""
         deadline = self.clock() + self.group_expiry
         suffix = self._codec.hashed(group)
         is_mine = self._is_mine(channel)
-        self._run(self._adds(suffix, channel, deadline, TELL if is_mine else WAKE))
+        self._run(self._adds(suffix, channel, deadline, TELL if is_mine else WAKE, data))
         if "!" not in channel or is_mine:
             # No other process announces it if Redis forgets. One that reads the channel does, but
             # not before it has fetched the change, which goes with Redis until then.
@@ -83,6 +86,7 @@ class GroupOperations(RedisCore):
         """End every membership of `channel`; see BaseLayer."""
         check_channel(channel)
         if not self._soon(self.forget_channel, channel):
+            self._run([self._storage.revoking(channel)])
             self._leave([channel])
 
     def group_channels(self, group: str) -> list[str]:
@@ -109,12 +113,18 @@ class GroupOperations(RedisCore):
 
     # Adding and discarding.
 
-    def _adds(self, suffix: str, channel: str, deadline: float, who: str) -> list[Request]:
+    def _adds(
+        self, suffix: str, channel: str, deadline: float, who: str, data: bytes = b""
+    ) -> list[Request]:
         """Return what makes a member. The reader's side first: it may not miss a message."""
         shard = self._shard_of(suffix)
         token = self._codec.token(channel)
         arguments = (self.clock(), deadline, self._group_lifetime, token)
-        add = SCRIPTS.group_add.call(shard.keys.group(suffix), *arguments)
+        keys = shard.keys.group(suffix)
+        if data:
+            add = SCRIPTS.group_add_data.call(keys, *arguments, data)
+        else:
+            add = SCRIPTS.group_add.call(keys, *arguments)
         return [self._join(ADD, suffix, channel, deadline, who), (shard, add)]
 
     def _discards(self, suffix: str, channel: str) -> list[Request]:
@@ -146,7 +156,7 @@ class GroupOperations(RedisCore):
             (queue.shard, command("SMEMBERS", queue.shard.keys.belongs(self._codec.hashed(name))))
             for queue, name in zip(queues, names, strict=True)
         ]
-        requests: list[Request] = []
+        requests = self._storage.forget(names)
         for name, suffixes in zip(names, self._run(asked), strict=True):
             self._memberships.forget(name)
             for suffix in suffixes:

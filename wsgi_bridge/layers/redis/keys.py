@@ -51,6 +51,8 @@ class Keys:
         self.totals = self.key("totals")
         self.processes = self.key("processes")
         self.owners = self.key("owners")
+        #: Scheduled messages: their times, and they themselves.
+        self.schedule = (self.key("timetable"), self.key("scheduled"))
         # In a pattern of SCAN, a prefix stands for itself.
         self._pattern_start = re.sub(r"([\\*?\[\]^])", r"\\\1", self._start)
 
@@ -84,9 +86,13 @@ class Keys:
             SCRIPTS.push.prepare((*common, version)),
         )
 
-    def group(self, suffix: str) -> tuple[bytes, bytes]:
-        """Return the keys of a group: its members, its readers."""
-        return self.key("members", suffix), self.key("readers", suffix)
+    def group(self, suffix: str) -> tuple[bytes, bytes, bytes]:
+        """Return the keys of a group: its members, its readers, data of members."""
+        return self.key("members", suffix), self.key("readers", suffix), self.key("data", suffix)
+
+    def log(self, suffix: str) -> tuple[bytes, bytes]:
+        """Return the keys of a log: its messages, its place."""
+        return self.key("log", suffix), self.key("place", suffix)
 
     def belongs(self, suffix: str) -> bytes:
         """Return the key of the groups that one channel is in, by its full name."""

@@ -30,6 +30,7 @@ from wsgi_bridge.layers.redis.inbox import InboxListener, Local, LocalQueue
 from wsgi_bridge.layers.redis.introspection import CHUNK, Introspection
 from wsgi_bridge.layers.redis.scripts import SCRIPTS
 from wsgi_bridge.layers.redis.shard import Shard
+from wsgi_bridge.layers.redis.storage import RedisStorage
 from wsgi_bridge.layers.redis.url import CONNECTION_OPTIONS, places_of
 
 __all__ = ["RedisLayer"]
@@ -48,7 +49,7 @@ def _read_keys(text: str) -> list[str]:
 class RedisLayer(Introspection):
     """A channel layer on Redis; safe to use from any thread or greenlet. See RedisCore."""
 
-    extensions = (*BaseLayer.extensions, "introspection")
+    extensions = (*BaseLayer.extensions, "introspection", "storage")
 
     url_options: ClassVar = {
         **BaseLayer.url_options,
@@ -59,6 +60,20 @@ class RedisLayer(Introspection):
         "hash_names": lambda text: bool(int(text)),
         "symmetric_encryption_keys": _read_keys,
     }
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        """See RedisCore."""
+        self._storage = RedisStorage(self)
+        super().__init__(*arguments, **options)
+
+    def _reset(self) -> None:
+        super()._reset()
+        self._storage.reset()
+
+    @property
+    def storage(self) -> RedisStorage:
+        """What the processes of this site keep together; see Storage."""
+        return self._storage
 
     @classmethod
     def from_url(cls, url: SplitResult, **options: Any) -> RedisLayer:
@@ -80,8 +95,9 @@ class RedisLayer(Introspection):
         queues = [self.inbox.queue(name) for name in channels]
         for queue in queues:
             self._claim(queue)
+        for shard in self._shards:
+            shard.keeper.start()  # on all of them: who listens is who notices that others died
         for shard in {queue.shard for queue in queues}:
-            shard.keeper.start()
             shard.reader.start()
             shard.reader.look_again()
         return listener

@@ -44,6 +44,8 @@ class ReaderOperations(GroupOperations):
         except Undecodable as exc:
             self._note_undecodable(f"a reader of {process}", exc)
             return  # for a process that has its secret
+        if not self._storage.execute(shard, suffix, token, process):
+            return
         keys = shard.keys.channel(suffix)
         names = (
             *(keys.queue, keys.figures, shard.keys.totals, keys.memberships, keys.changes),
@@ -79,6 +81,7 @@ class ReaderOperations(GroupOperations):
         logger.info("%s is read by another process", reader)
         shard.lose(reader)
         self._memberships.lose(reader)
+        self._storage.lose(reader)
         shard.keeper.nudge()
 
     def announce(self) -> None:
@@ -92,6 +95,7 @@ class ReaderOperations(GroupOperations):
         ]
         for suffix, channel, deadline in self._memberships.added_elsewhere(self.clock()):
             requests += self._adds(suffix, channel, deadline, WAKE)
+        requests += self._storage.announcing(readers)
         self._run(requests)
         if known:
             logger.info("%d memberships were announced again", len(known))

@@ -75,6 +75,21 @@ class _Scripts:
         self.beat = Script("beat")
         self.bury = Script("bury", "count")
         self.add_counts = Script("add_counts", "count")
+        self.save = Script("save")
+        self.own = Script("own")
+        self.let_end = Script("let_end")
+        self.plan = Script("plan")
+        self.cancel = Script("cancel")
+        self.due = Script("due")
+        self.release = Script("release", "count", "expire")
+        self.append = Script("append", "log")
+        self.read = Script("read", "log")
+        self.publish = Script("publish", "leave_group", "log")
+        self.deliver = Script("deliver", "count", "expire")
+        self.group_add_data = Script("group_add_data", "leave_group")
+        self.group_data = Script("group_data", "leave_group")
+        self.find_wills = Script("find_wills")
+        self.execute = Script("execute", "count")
 
     def all(self) -> list[Script]:
         """Return them in a list."""
