@@ -17,7 +17,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wsgi_bridge.layers.redis.codec import Undecodable
-from wsgi_bridge.layers.redis.connection import Command, command
+from wsgi_bridge.layers.redis.connection import command
+from wsgi_bridge.layers.redis.core import Request
 from wsgi_bridge.layers.redis.scripts import SCRIPTS
 from wsgi_bridge.layers.redis.values import ValueOperations
 from wsgi_bridge.layers.storage_base import RELEASED, RETRY_DELAY, Released, next_due
@@ -67,30 +68,32 @@ class ScheduleOperations(ValueOperations):
     def release_due(self, limit: int = RELEASED) -> Released:
         """Put what is due on its channels; see Storage.
 
-        A round trip for each shard to learn what is due, and another one if anything is.
+        A round trip to each shard to learn what is due, and another one if anything is.
         """
+        layer = self._layer
+        now = layer.clock()
+        firsts = [
+            (shard, command("ZRANGE", shard.keys.schedule[0], 0, 0, "WITHSCORES"))
+            for shard in layer._shards
+        ]
+        asked = [(each, SCRIPTS.due.call(each.keys.schedule, now, limit)) for each in layer._shards]
+        replies = layer._run([*asked, *firsts])
+        found, following = replies[: len(asked)], replies[len(asked) :]
+        plans = [
+            plan
+            for shard, each in zip(layer._shards, found, strict=True)
+            for plan in self._decoded(shard, each)
+        ]
+        plans = sorted(plans, key=lambda plan: float(plan.at))[:limit]
         number = 0
-        times = []
-        for shard in self._layer._shards:
-            released, following = self._release_from(shard, limit - number)
-            number += released
-            times += following
+        if plans:
+            calls = [self._release_call(each, now) for each in plans]
+            replies = layer._run([*calls, *firsts])
+            released, following = replies[: len(calls)], replies[len(calls) :]
+            number = sum(state == 1 for state, *_ in released)
+            self._settle(plans, released)
+        times = [float(at) for each in following for at in each[1::2]]
         return Released(number, min(times, default=None))
-
-    def _release_from(self, shard: Shard, limit: int) -> tuple[int, list[float]]:
-        """Release what is due on a shard; return how many, and when the next is due, if any."""
-        now = self._layer.clock()
-        first = command("ZRANGE", shard.keys.schedule[0], 0, 0, "WITHSCORES")
-        due = SCRIPTS.due.call(shard.keys.schedule, now, max(0, limit))
-        found, following = self._layer._run([(shard, due), (shard, first)])
-        if not found:
-            return 0, [float(at) for at in following[1::2]]
-        plans = self._decoded(shard, found)
-        calls = [self._release_call(shard, each, now) for each in plans]
-        *replies, following = self._layer._run([(shard, each) for each in (*calls, first)])
-        self._settle(plans, replies)
-        number = sum(state == 1 for state, *_ in replies)
-        return number, [float(at) for at in following[1::2]]
 
     def _decoded(self, shard: Shard, found: list[bytes]) -> list[_Due]:
         plans = []
@@ -111,14 +114,15 @@ class ScheduleOperations(ValueOperations):
         channel, message = self._layer._codec.open(data[_PLAN.size :])
         return nonce, first, every, channel, message
 
-    def _release_call(self, shard: Shard, due: _Due, now: float) -> Command:
+    def _release_call(self, due: _Due, now: float) -> Request:
         layer = self._layer
         queue = layer.inbox.queue(reader_of(due.channel))
+        shard = queue.shard
         keys = (queue.keys.queue, queue.keys.figures, shard.keys.totals, shard.keys.index)
         deadline = now + layer.expiry
         entry = layer._codec.encode(deadline, due.channel, due.message)
         again = next_due(due.first, due.every, now) if due.every else ""
-        return SCRIPTS.release.call(
+        return shard, SCRIPTS.release.call(
             (*keys, *shard.keys.schedule),
             *(now, queue.capacity, deadline, layer._queue_lifetime, queue.keys.suffix, entry),
             *(due.name, due.at, due.nonce, again, now + RETRY_DELAY),
