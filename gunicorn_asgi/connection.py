@@ -27,9 +27,10 @@ from wsgi_bridge.protocols.http import (
     error_response,
 )
 from wsgi_bridge.server.outbound import Outbound, Socket
-from wsgi_bridge.server.request_body import RequestBody
+from wsgi_bridge.server.request_body import CLOSED_BODY, RequestBody
 from wsgi_bridge.server.response_flow import ResponseFlow
 from wsgi_bridge.server.server import NEVER
+from wsgi_bridge.server.wills import WILL_AFTER
 
 if TYPE_CHECKING:
     from gunicorn_asgi.server import HttpServer
@@ -54,7 +55,7 @@ class HttpConnection:
 
     __slots__ = ("__weakref__", "_body", "_exchange", "_flow", "_is_eof", "_is_fresh",
                  "_is_head_begun", "_is_reading", "_queue", "_reader", "_refusal",
-                 "_reply_channel", "_request", "_response_headers", "_watcher",
+                 "_reply_channel", "_request", "_response_headers", "_watcher", "_will",
                  "client", "deadline", "http", "out", "scheme", "server",
                  "sock")  # fmt: skip
 
@@ -77,6 +78,7 @@ class HttpConnection:
         self._body: RequestBody | None = None  # of a request that does not come as a whole
         self._flow: ResponseFlow | None = None  # of a response that does not
         self._response_headers: Any = ()
+        self._will: list[str] = []  # whom others tell that the client is gone, if this process dies
         self._watcher = http.loop.io(sock.fileno(), READ)
         self._watcher.start(self._on_readable)
         self._is_head_begun = False
@@ -305,6 +307,9 @@ class HttpConnection:
         request, self._request = self._request, None
         self._exchange = None
         http.server.unregister(self._reply_channel)
+        if self._will:
+            self._will = []
+            http.server.wills.revoke(self._reply_channel)
         self._reply_channel = ""
         if http.access_log is not None and request is not None:
             self._log(request, exchange)
@@ -423,6 +428,25 @@ class HttpConnection:
             self._close_gracefully()
         else:
             self._close()
+
+    def leave_will(self, now: float) -> None:
+        """Have others say that the client is gone, should this process be killed.
+
+        Whoever waits for more of the body, or for room in the response, is told as well.
+        """
+        request = self._request
+        if request is None or self._exchange is None or now - request.started < WILL_AFTER:
+            return
+        gone = {"reply_channel": self._reply_channel, "path": request.path}
+        messages: list[tuple[str, dict[str, Any]]] = [("http.disconnect", gone)]
+        if self._flow is not None:
+            messages.append((self._flow.channel, {"closed": True}))
+        if self._body is not None and not self._body.is_complete:
+            messages.append((self._body.channel, dict(CLOSED_BODY)))
+        targets = [target for target, _ in messages]
+        if targets != self._will:
+            self._will = targets
+            self.http.server.wills.leave(self._reply_channel, messages)
 
     def _abandon_body(self) -> None:
         if self._body is not None:

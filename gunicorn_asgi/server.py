@@ -77,6 +77,8 @@ class HttpServer:
         self._max_requests = max_requests
         self._on_exhausted = on_exhausted
         self._listeners: list[Listener] = []
+        if server.wills:
+            server.watch_slowly(self._leave_wills)
 
     @property
     def preamble(self) -> bytes:
@@ -100,6 +102,11 @@ class HttpServer:
         self.stop_listening()
         for connection in list(self.connections):
             connection.stop(0)
+
+    def _leave_wills(self) -> None:
+        now = self.clock()
+        for connection in list(self.connections):
+            connection.leave_will(now)
 
     def count_request(self) -> bool:
         """Count a request; whether its connection may have another."""

@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 BODY_CHANNEL = "http.request.body?"
 # Messages taken at once of a channel that nobody reads any more; more than one can hold by default.
 _DISCARD_LIMIT = 1024
+# The last chunk of a body whose client has gone.
+CLOSED_BODY = {"content": b"", "more_content": False, "closed": True}
 
 
 class RequestBody:
@@ -90,9 +92,8 @@ class RequestBody:
 
     def _send_closed(self) -> None:
         # It must come through: its reader would wait for long. A full channel empties, or expires.
-        chunk = {"content": b"", "more_content": False, "closed": True}
         try:
-            self._server.layer.hand_over(self.channel, chunk)
+            self._server.layer.hand_over(self.channel, dict(CLOSED_BODY))
         except ChannelFull:
             self._server.retry(self._send_closed)
         except ChannelLayerError as exc:

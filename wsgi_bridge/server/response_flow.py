@@ -21,11 +21,11 @@ _DISCARD_LIMIT = 1024
 class ResponseFlow:
     """The account of one streamed response. Owned by the connection that writes it."""
 
-    __slots__ = ("_channel", "_cost", "_server", "_taken")
+    __slots__ = ("_cost", "_server", "_taken", "channel")
 
     def __init__(self, server: ProtocolServer, channel: str) -> None:
         self._server = server
-        self._channel = channel
+        self.channel = channel
         self._taken = 0  # content bytes of all messages so far
         self._cost = 0  # of the messages that were not reported
 
@@ -49,12 +49,12 @@ class ResponseFlow:
 
     def clear(self) -> None:
         """Leave nothing in the layer that nobody will take: it would lie there until it expires."""
-        self._server.layer.receive_many([self._channel], _DISCARD_LIMIT)
+        self._server.layer.receive_many([self.channel], _DISCARD_LIMIT)
 
     def _post(self, report: dict[str, Any]) -> bool:
         try:
-            self._server.layer.hand_over(self._channel, report)
+            self._server.layer.hand_over(self.channel, report)
         except ChannelLayerError as exc:
-            logger.info("%s was not told: %r", self._channel, exc)
+            logger.info("%s was not told: %r", self.channel, exc)
             return False
         return True

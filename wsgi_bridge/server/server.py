@@ -25,6 +25,7 @@ from wsgi_bridge.protocols.frames import SERVICE_RESTART
 from wsgi_bridge.server.linger import Lingerer
 from wsgi_bridge.server.outbound import Socket
 from wsgi_bridge.server.wakeup import Wakeup
+from wsgi_bridge.server.wills import Wills
 from wsgi_bridge.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -34,6 +35,8 @@ DISPATCH_BATCH = 256
 # Seconds between two looks at all deadlines: how late one may be noticed. A timer of libev for each
 # request would cost more than parsing it; ten thousand comparisons take half a millisecond.
 TICK = 0.25
+# Ticks between two looks at what lasts: a second.
+SLOW_TICKS = 4
 # The deadline of what waits for nothing.
 NEVER = float("inf")
 # Seconds before a message that found its channel full is tried again.
@@ -103,6 +106,7 @@ class ProtocolServer:
         self.loop = get_hub().loop
         self.counters = Counters()
         self.connections: dict[str, Connection] = {}
+        self.wills = Wills(layer)
         self.reply_prefix = f"{name}.response.{secrets.token_hex(6)}!"
         self.is_stopping = False
         self.preamble = b""
@@ -115,6 +119,8 @@ class ProtocolServer:
         self._listener: Any = None
         self._dispatch_soon = Wakeup(self.dispatch)
         self.timed: set[Timed] = set()
+        self._ticks = 0
+        self._slow: list[Callable[[], None]] = []
         self._refresh_preamble()
 
     # Life
@@ -166,6 +172,10 @@ class ProtocolServer:
         if not self._retries:
             self._retry_timer.start(self._run_retries)
         self._retries[function] = None
+
+    def watch_slowly(self, function: Callable[[], None]) -> None:
+        """Call ``function`` every second."""
+        self._slow.append(function)
 
     # Replies
 
@@ -221,6 +231,10 @@ class ProtocolServer:
                 item.on_due()
             except Exception:
                 logger.exception("what a deadline asks for failed")
+        self._ticks += 1
+        if self._ticks % SLOW_TICKS == 0:
+            for function in self._slow:
+                function()
 
     def _refresh_preamble(self) -> None:
         date = formatdate(usegmt=True).encode()

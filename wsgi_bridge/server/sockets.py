@@ -100,5 +100,6 @@ class WebSockets:
         owner.reply_channel = state["reply_channel"]
         self.server.connections[owner.reply_channel] = owner
         self.server.counters.websockets += 1
+        owner.leave_will()  # its former process may die now, and it lives
         owner.resume(state["unread"])
         return owner

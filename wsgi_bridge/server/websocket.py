@@ -146,10 +146,16 @@ class WebSocketOwner:
             return False
         self._is_unanswered = False
         if self.machine.state is CONNECTING:
+            if is_accepted:
+                self.leave_will()
             return False
         self._was_open = is_accepted
         self._depart()
         return True
+
+    def leave_will(self) -> None:
+        """Have others say that the socket is gone, should this process be killed."""
+        self.sockets.server.wills.leave_for_websocket(self.reply_channel, self.path)
 
     def _hold(self, broadcast: Broadcast) -> None:
         """Keep a group message until the handshake is answered: it must not be the answer."""
@@ -393,7 +399,7 @@ class WebSocketOwner:
                 return
         server.timed.discard(self)
         server.unregister(self.reply_channel)
-        server.layer.forget_channel(self.reply_channel)
+        server.layer.forget_channel(self.reply_channel)  # which revokes the will as well
 
     # Hand-over
 
