@@ -10,7 +10,7 @@ Names of members stand in Redis as tokens, all other names as in keys: see namin
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from wsgi_bridge.copying import copy_message
@@ -86,8 +86,7 @@ class GroupOperations(RedisCore):
         """End every membership of `channel`; see BaseLayer."""
         check_channel(channel)
         if not self._soon(self.forget_channel, channel):
-            self._run([self._storage.revoking(channel)])
-            self._leave([channel])
+            self._leave([channel], [self._storage.revoking(channel)])
 
     def group_channels(self, group: str) -> list[str]:
         """Return the members of `group`; see BaseLayer."""
@@ -148,19 +147,23 @@ class GroupOperations(RedisCore):
             arguments += (token, content, deadline, self.clock(), who)
         return queue.shard, SCRIPTS.join.call(names, *arguments)
 
-    def _leave(self, channels: Iterable[str]) -> None:
-        """End every membership of some channels."""
+    def _leave(self, channels: Iterable[str], others: Sequence[Request] = ()) -> None:
+        """End every membership of some channels, let the values that they own end; run others."""
         names = list(channels)
+        hashes = [self._codec.hashed(name) for name in names]
         queues = [self.inbox.queue(reader_of(name)) for name in names]
-        asked = [
-            (queue.shard, command("SMEMBERS", queue.shard.keys.belongs(self._codec.hashed(name))))
-            for queue, name in zip(queues, names, strict=True)
-        ]
-        requests = self._storage.forget(names)
-        for name, suffixes in zip(names, self._run(asked), strict=True):
+        asked: list[Request] = []
+        for queue, suffix in zip(queues, hashes, strict=True):
+            asked.append((queue.shard, command("SMEMBERS", queue.shard.keys.belongs(suffix))))
+            asked.append(self._storage.asking(queue.shard, suffix))
+        replies = self._run([*asked, *others])[: len(asked)]
+        requests: list[Request] = []
+        for at, (name, queue) in enumerate(zip(names, queues, strict=True)):
             self._memberships.forget(name)
-            for suffix in suffixes:
-                requests += self._discards(suffix.decode(), name)
+            for group in replies[2 * at]:
+                requests += self._discards(group.decode(), name)
+            owned = replies[2 * at + 1]
+            requests += self._storage.ending(queue.shard, queue.keys.suffix, hashes[at], owned)
         self._run(requests)
 
     # Asking.

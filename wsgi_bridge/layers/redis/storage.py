@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from wsgi_bridge.layers.redis.codec import Undecodable
-from wsgi_bridge.layers.redis.core import Request
 from wsgi_bridge.layers.redis.scripts import SCRIPTS
 from wsgi_bridge.layers.redis.wills import WillOperations
 from wsgi_bridge.names import reader_of
@@ -30,18 +29,6 @@ class RedisStorage(WillOperations):
     def reset(self) -> None:
         """Start anew: in a forked child, whose wills are not its parent's."""
         self._wills = {}
-
-    def forget(self, channels: list[str]) -> list[Request]:
-        """Return what lets values end that channels own, and revokes their wills.
-
-        Blocks for a round trip.
-        """
-        requests = []
-        for channel in channels:
-            queue = self._layer.inbox.queue(reader_of(channel))
-            owner = self._layer._codec.hashed(channel)
-            requests += self.forgetting(queue.shard, queue.keys.suffix, [owner])
-        return requests
 
     def lose(self, reader: str) -> None:
         """Another process reads it from now on: what is to be said of its death is for that."""

@@ -88,23 +88,24 @@ class ValueOperations(Storage):
         names = (keys.key("owned", channel), keys.key("holders", queue.keys.suffix))
         return queue.shard, SCRIPTS.own.call(names, suffix, channel, lifetime)
 
-    def forgetting(self, shard: Shard, reader: str, channels: Iterable[str]) -> list[Request]:
-        """Return what lets the values end that channels own; all names as they stand in keys.
+    # The end of owners. Names of readers and channels as they stand in keys.
 
-        Blocks for a round trip.
-        """
-        owners = list(channels)
-        owned = [shard.keys.key("owned", channel) for channel in owners]
-        found = self._layer._run([(shard, command("SMEMBERS", key)) for key in owned])
+    def asking(self, shard: Shard, channel: str) -> Request:
+        """Return what asks for the values that a channel owns."""
+        return shard, command("SMEMBERS", shard.keys.key("owned", channel))
+
+    def ending(
+        self, shard: Shard, reader: str, channel: str, found: Iterable[bytes]
+    ) -> list[Request]:
+        """Return what lets these values of a channel end."""
         now = self._layer.clock()
         requests: list[Request] = []
-        for channel, key, suffixes in zip(owners, owned, found, strict=True):
-            for suffix in (each.decode() for each in suffixes):
-                home = self._layer._shard_of(suffix)
-                let_end = SCRIPTS.let_end.call((home.keys.key("value", suffix),), channel, now)
-                requests.append((home, let_end))
-            if suffixes:
-                holders = shard.keys.key("holders", reader)
-                requests.append((shard, command("SREM", holders, channel)))
-                requests.append((shard, command("DEL", key)))
+        for suffix in (each.decode() for each in found):
+            home = self._layer._shard_of(suffix)
+            let_end = SCRIPTS.let_end.call((home.keys.key("value", suffix),), channel, now)
+            requests.append((home, let_end))
+        if requests:
+            holders = shard.keys.key("holders", reader)
+            requests.append((shard, command("SREM", holders, channel)))
+            requests.append((shard, command("DEL", shard.keys.key("owned", channel))))
         return requests

@@ -98,7 +98,10 @@ class WillOperations(LogOperations):
         ]
         for start in range(0, len(requests), CHUNK):
             self._layer._run(requests[start : start + CHUNK])
-        self._layer._run(self.forgetting(shard, suffix, [channel.decode() for channel in holders]))
+        channels = [channel.decode() for channel in holders]
+        owned = self._layer._run([self.asking(shard, channel) for channel in channels])
+        for channel, values in zip(channels, owned, strict=True):
+            self._layer._run(self.ending(shard, suffix, channel, values))
         left = (self._key(shard, suffix), keys.key("delivered", suffix), executor)
         self._layer._run([(shard, command("DEL", *left))])
         return True

@@ -92,6 +92,8 @@ def test_each_operation_is_a_round_trip_or_two(server, open_redis):
         (1, lambda: storage.group_add("group", "b", {})),
         (1, lambda: storage.set_will("p!x", [("a", {})])),
         (1, lambda: storage.clear_will("p!x")),
+        (1, lambda: layer.forget_channel("p!y")),
+        (2, lambda: layer.forget_channel("p!x")),
     ):
         trips.clear()
         operation()
