@@ -16,13 +16,16 @@ from wsgi_bridge.layers.base import BaseLayer
 from wsgi_bridge.layers.storage_base import Storage
 from wsgi_bridge.protocols.frames import ABNORMAL_CLOSURE
 
-__all__ = ["WILL_AFTER", "Wills"]
+__all__ = ["LAST_ORDER", "WILL_AFTER", "Wills"]
 
 logger = logging.getLogger(__name__)
 
 #: Seconds that a request has been waiting for its answer, or a stream been under way, when word is
 #: left for it: the consumer of any shorter one has soon finished, whoever hears it.
 WILL_AFTER = 1.0
+
+#: The order of a disconnection after frames whose number is not known: behind all of them.
+LAST_ORDER = 2**31 - 1
 
 
 class Wills:
@@ -38,10 +41,11 @@ class Wills:
         return self._storage is not None
 
     def leave_for_websocket(self, reply_channel: str, path: str) -> None:
-        """Have `websocket.disconnect` said; section 3. Its order is not known, and left out."""
+        """Have `websocket.disconnect` said; MESSAGES.md section 3."""
         message = {
             "reply_channel": reply_channel,
             "path": path,
+            "order": LAST_ORDER,
             "code": ABNORMAL_CLOSURE,
             "reason": "",
         }
