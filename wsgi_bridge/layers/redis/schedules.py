@@ -86,7 +86,7 @@ class ScheduleOperations(ValueOperations):
         ]
         plans = sorted(plans, key=lambda plan: float(plan.at))[:limit]
         number = 0
-        if plans:
+        if any(found):
             calls = [self._release_call(each, now) for each in plans]
             replies = layer._run([*calls, *firsts])
             released, following = replies[: len(calls)], replies[len(calls) :]
