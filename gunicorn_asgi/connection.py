@@ -27,7 +27,7 @@ from wsgi_bridge.protocols.http import (
     error_response,
 )
 from wsgi_bridge.server.outbound import Outbound, Socket
-from wsgi_bridge.server.request_body import CLOSED_BODY, RequestBody
+from wsgi_bridge.server.request_body import RequestBody
 from wsgi_bridge.server.response_flow import ResponseFlow
 from wsgi_bridge.server.server import NEVER
 from wsgi_bridge.server.wills import WILL_AFTER
@@ -78,7 +78,8 @@ class HttpConnection:
         self._body: RequestBody | None = None  # of a request that does not come as a whole
         self._flow: ResponseFlow | None = None  # of a response that does not
         self._response_headers: Any = ()
-        self._will: list[str] = []  # whom others tell that the client is gone, if this process dies
+        # Channels that others close should this process die; None if no will was left.
+        self._will: tuple[str | None, str | None] | None = None
         self._watcher = http.loop.io(sock.fileno(), READ)
         self._watcher.start(self._on_readable)
         self._is_head_begun = False
@@ -307,8 +308,8 @@ class HttpConnection:
         request, self._request = self._request, None
         self._exchange = None
         http.server.unregister(self._reply_channel)
-        if self._will:
-            self._will = []
+        if self._will is not None:
+            self._will = None
             http.server.wills.revoke(self._reply_channel)
         self._reply_channel = ""
         if http.access_log is not None and request is not None:
@@ -430,23 +431,19 @@ class HttpConnection:
             self._close()
 
     def leave_will(self, now: float) -> None:
-        """Have others say that the client is gone, should this process be killed.
-
-        Whoever waits for more of the body, or for room in the response, is told as well.
-        """
+        """Have others tell whom it concerns that the client is gone, should this process die."""
         request = self._request
         if request is None or self._exchange is None or now - request.started < WILL_AFTER:
             return
-        gone = {"reply_channel": self._reply_channel, "path": request.path}
-        messages: list[tuple[str, dict[str, Any]]] = [("http.disconnect", gone)]
-        if self._flow is not None:
-            messages.append((self._flow.channel, {"closed": True}))
-        if self._body is not None and not self._body.is_complete:
-            messages.append((self._body.channel, dict(CLOSED_BODY)))
-        targets = [target for target, _ in messages]
-        if targets != self._will:
-            self._will = targets
-            self.http.server.wills.leave(self._reply_channel, messages)
+        flow, body = self._flow, self._body
+        concerned = (
+            None if flow is None else flow.channel,
+            None if body is None or body.is_complete else body.channel,
+        )
+        if concerned != self._will:
+            self._will = concerned
+            gone = {"reply_channel": self._reply_channel, "path": request.path}
+            self.http.server.wills.leave_for_request(gone, *concerned)
 
     def _abandon_body(self) -> None:
         if self._body is not None:

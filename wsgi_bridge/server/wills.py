@@ -15,6 +15,7 @@ from wsgi_bridge.exceptions import ChannelLayerError
 from wsgi_bridge.layers.base import BaseLayer
 from wsgi_bridge.layers.storage_base import Storage
 from wsgi_bridge.protocols.frames import ABNORMAL_CLOSURE
+from wsgi_bridge.server.request_body import CLOSED_BODY
 
 __all__ = ["LAST_ORDER", "WILL_AFTER", "Wills"]
 
@@ -50,6 +51,17 @@ class Wills:
             "reason": "",
         }
         self.leave(reply_channel, [("websocket.disconnect", message)])
+
+    def leave_for_request(
+        self, gone: dict[str, Any], flow_channel: str | None, body_channel: str | None
+    ) -> None:
+        """Have `http.disconnect` said, which is `gone`, and whoever waits for the client told."""
+        messages: list[tuple[str, dict[str, Any]]] = [("http.disconnect", gone)]
+        if flow_channel is not None:
+            messages.append((flow_channel, {"closed": True}))
+        if body_channel is not None:
+            messages.append((body_channel, dict(CLOSED_BODY)))
+        self.leave(gone["reply_channel"], messages)
 
     def leave(self, reply_channel: str, messages: list[tuple[str, dict[str, Any]]]) -> None:
         """Have these said, in the place of what was to be said before."""

@@ -43,7 +43,7 @@ from wsgi_bridge.layers.ipc.records import (
     record_key,
 )
 from wsgi_bridge.layers.ipc.session import Rings, Session
-from wsgi_bridge.layers.ipc.storage import IpcStorage, flush
+from wsgi_bridge.layers.ipc.storage import IpcStorage
 from wsgi_bridge.layers.ipc.store import Reentered, StoreFull, Txn, lmdb_version
 from wsgi_bridge.layers.statistics import GroupStatistics, Statistics
 from wsgi_bridge.names import check_channel, check_group, check_reader, reader_of
@@ -301,24 +301,9 @@ class IpcLayer(BaseLayer):
         self._change(lambda session: members.discard(session, group, channel))
 
     def forget_channel(self, channel: str) -> None:
-        """End every membership of `channel`; see BaseLayer."""
+        """End every membership of `channel`, and what the storage has of it; see BaseLayer."""
         check_channel(channel)
-        attachment = self._attach()
-        members = attachment.memberships
-        now = self.clock()
-
-        def has_left_something(txn: Txn) -> bool:
-            session = Session(txn, now)
-            return bool(members.groups_of(session, channel)) or self._storage.has_of(
-                session, channel
-            )
-
-        def forget(session: Session) -> None:
-            members.leave(session, channel)
-            self._storage.forget(session, channel)
-
-        if attachment.store.read(has_left_something):
-            self._change(forget)
+        self._storage.forget_channel(channel)
 
     def _change(self, change: Callable[[Session], object]) -> None:
         """Make a change in a transaction, and wake who listens for what it has put."""
@@ -455,13 +440,7 @@ class IpcLayer(BaseLayer):
 
     def flush(self) -> None:
         """Drop every message and membership, and the storage; listeners and counts stay."""
-        queues = self._attach().queues
-
-        def flush_all(session: Session) -> None:
-            queues.flush(session)
-            flush(session)
-
-        self._change(flush_all)
+        self._change(self._storage.flush)
 
     def close(self) -> None:
         """Refuse every later operation, and wake whoever waits; see BaseLayer."""

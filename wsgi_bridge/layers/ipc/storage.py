@@ -29,7 +29,7 @@ from wsgi_bridge.layers.storage_base import (
 if TYPE_CHECKING:
     from wsgi_bridge.layers.ipc.layer import IpcLayer
 
-__all__ = ["IpcStorage", "flush"]
+__all__ = ["IpcStorage"]
 
 _Result = TypeVar("_Result")
 
@@ -91,14 +91,26 @@ class IpcStorage(Storage):
 
         return self._write(save)
 
-    def has_of(self, session: Session, channel: str) -> bool:
-        """Whether there is anything that `forget` would change."""
-        return wills.has_will(session, channel) or values.owns(session, channel)
+    # What goes with a channel.
 
-    def forget(self, session: Session, channel: str) -> None:
-        """Revoke the will of a channel, and let the values that it owns end soon."""
-        wills.drop(session, channel)
-        values.forget(session, channel)
+    def forget_channel(self, channel: str) -> None:
+        """End its memberships, revoke its will, and let the values that it owns end soon."""
+        members = self._layer._attach().memberships
+
+        def has_left_something(session: Session) -> bool:
+            return bool(
+                members.groups_of(session, channel)
+                or wills.has_will(session, channel)
+                or values.owns(session, channel)
+            )
+
+        def forget(session: Session) -> None:
+            members.leave(session, channel)
+            wills.drop(session, channel)
+            values.forget(session, channel)
+
+        if self._read_only(has_left_something):
+            self._layer._change(forget)
 
     # Scheduled messages.
 
@@ -184,8 +196,8 @@ class IpcStorage(Storage):
         if self._read_only(lambda session: wills.has_will(session, channel)):
             self._write(lambda session: wills.drop(session, channel))
 
-
-def flush(session: Session) -> None:
-    """Empty the storage."""
-    for part in (values, schedule, logs, wills):
-        part.clear(session)
+    def flush(self, session: Session) -> None:
+        """Drop all that is in the store but counts and listeners."""
+        self._layer._attach().queues.flush(session)
+        for part in (values, schedule, logs, wills):
+            part.clear(session)

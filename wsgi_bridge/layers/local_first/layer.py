@@ -38,6 +38,7 @@ from wsgi_bridge.layers.local_first.storage import LocalFirstStorage
 from wsgi_bridge.layers.local_first.taking import TakeOperations
 from wsgi_bridge.layers.memory import MemoryLayer
 from wsgi_bridge.layers.statistics import GroupStatistics, Statistics, add_statistics, no_statistics
+from wsgi_bridge.layers.storage_base import Storage
 from wsgi_bridge.names import reader_of
 
 __all__ = ["LocalFirstLayer"]
@@ -113,7 +114,7 @@ class LocalFirstLayer(SendOperations, TakeOperations):
     # Storage: the shared layer's.
 
     @cached_property
-    def storage(self) -> LocalFirstStorage:
+    def storage(self) -> Storage:
         """What the shared layer keeps; see Storage. Raises NotImplementedError if it has none."""
         return LocalFirstStorage(self)
 
