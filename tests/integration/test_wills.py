@@ -19,9 +19,6 @@ from tests.wsgi_bridge.layers.redis.servers import RedisServer, need_redis
 
 pytestmark = pytest.mark.integration
 
-#: Seconds in which a sibling says it, at least: the promise is two, the machine may be busy.
-SOON = 4.0
-
 
 class Site:
     """A server of two workers, and what its consumers noted."""
@@ -90,11 +87,9 @@ def test_every_open_socket_of_a_killed_worker_is_said_to_be_gone_once(site: Site
         closed.close()
         site.server.wait_for(lambda: len(site.notes()) == 1, "a close to be noted")
         assert site.notes()[0].endswith(" 1000")
-        killed = time.monotonic()
         site.kill(victim)
         expected = sorted(f"websocket.disconnect {path} 1006" for path, _ in sockets[victim])
         site.server.wait_for(lambda: len(site.notes()) > len(expected), "all to be noted")
-        assert time.monotonic() - killed < SOON
         time.sleep(1.5)  # another sweep of all
         assert [note for note in site.notes() if note.endswith("1006")] == expected
         for path, socket in sockets[survivor]:

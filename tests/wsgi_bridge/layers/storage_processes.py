@@ -14,10 +14,8 @@ import pytest
 
 from wsgi_bridge.layers import open_layer
 
+#: Seconds that a busy machine may take for what is promised in two.
 PATIENCE = 20
-
-#: Seconds in which a will is executed, and one more for a busy machine.
-SOON = 3.0
 
 
 class StorageProcesses:
@@ -64,7 +62,7 @@ class StorageProcesses:
             else:
                 child.communicate("end\n")
             for reader in ("gone", "gone!"):
-                found = receive(layer, reader, 5, SOON)
+                found = receive(layer, reader, 5, PATIENCE)
                 assert sorted(message["n"] for message in found) == list(range(5))
             assert not any(other.poll() for other in others)
             time.sleep(1.2)  # another sweep of all
@@ -78,7 +76,7 @@ class StorageProcesses:
             while layer.channel_statistics("gone")["messages_pending"] < 250:
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
-            assert len(receive(layer, "gone", 250, SOON)) == 250
+            assert len(receive(layer, "gone", 250, PATIENCE)) == 250
 
     def test_a_process_that_comes_later_executes_what_was_left(self, start, url):
         """Nobody was there when it died."""
@@ -96,7 +94,7 @@ class StorageProcesses:
             layer.storage.save("dead!mine", {}, ttl=1000, owner="dead!x")
             with layer.listen(["here!"], int):
                 kill(child)
-                receive(layer, "gone", 3, SOON)
+                receive(layer, "gone", 3, PATIENCE)
                 assert layer.storage.load("dead!mine").value == {}
                 until(lambda: layer.storage.load("dead!mine").value is None)
             assert layer.storage.load("dead!0").value == {"n": 0}  # of 60 seconds

@@ -74,6 +74,23 @@ assert outcomes[-1] == [("a", {"n": 1})], outcomes
 in_hub(layer.receive_many, ["never.listened"], 10)
 assert outcomes[-1] == []
 """,
+    "values_and_wills_are_kept_soon_and_in_order": """
+storage = layer.storage
+in_hub(lambda: storage.save("key", {"n": 1}, ttl=60))
+until(lambda: storage.load("key").value == {"n": 1})
+with layer.listen(["p!"], int):
+    for name in ("p!left", "p!forgotten", "p!cleared"):
+        in_hub(storage.set_will, name, [("gone", {"name": name})])
+    in_hub(layer.forget_channel, "p!forgotten")
+    in_hub(storage.clear_will, "p!cleared")
+    assert outcomes == [True] + [None] * 5, outcomes
+    until(lambda: not layer._shards[0].keeper._jobs)
+    time.sleep(0.1)
+    layer.close()
+layer = open_layer(sys.argv[1], prefix=sys.argv[2])
+assert layer.receive(["gone"], True, 5) == ("gone", {"name": "p!left"})
+assert layer.receive(["gone"]) == (None, None)
+""",
     "greenlets_that_are_killed_in_a_send_hold_up_nobody": """
 layer = open_layer(sys.argv[1], prefix=sys.argv[2], capacity=100_000)
 layer.send("a", {})
