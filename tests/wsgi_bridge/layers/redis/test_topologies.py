@@ -6,6 +6,7 @@ import pytest
 
 from wsgi_bridge.exceptions import ChannelLayerUnavailable
 from wsgi_bridge.layers.conformance.support import Task
+from wsgi_bridge.names import reader_of
 
 from .servers import RedisServer, need_redis, until
 
@@ -103,6 +104,33 @@ class TestCluster:
         assert layer.global_statistics()["messages_count"] == 25
         layer.flush()
         assert layer.group_channels("group") == []
+
+    def test_the_storage_works_across_slots(self, cluster, open_redis):
+        url = f"redis+cluster://127.0.0.1:{cluster[0].port}"
+        layer, peer = open_redis(url), open_redis(url)
+        names = [f"c{number}!x" for number in range(20)]
+        with layer.listen([reader_of(name) for name in names], int), peer.listen(["peer!"], int):
+            for number, name in enumerate(names):
+                peer.storage.save(name, {"n": number}, ttl=60, owner=name)
+                peer.storage.schedule(name, {"n": number}, number)
+                peer.storage.group_add("group", name, {"n": number})
+                layer.storage.set_will(name, [(f"gone{number}", {"n": number})])
+            place = peer.storage.send_group("group", {"text": "t"}, keep=10, ttl=60)
+            assert layer.storage.read("group", place.epoch).messages == [{"text": "t"}]
+            members = {name: {"n": number} for number, name in enumerate(names)}
+            assert layer.storage.group_members("group") == members
+            assert peer.storage.release_due() == (20, None)
+            received = []
+            readers = [reader_of(name) for name in names]
+            while len(received) < 40:
+                batch = layer.receive_many(readers, 100, 10.0)
+                assert batch
+                received += batch
+            layer.forget_channel(names.pop())
+        layer.close()
+        for number in range(len(names)):
+            assert peer.receive([f"gone{number}"], True, 10)[1] == {"n": number}
+        assert peer.receive(["gone19"]) == (None, None)
 
     def test_a_slot_that_moves_is_followed(self, cluster, open_redis):
         layer, peer = (open_redis(f"redis+cluster://127.0.0.1:{cluster[0].port}") for _ in range(2))
