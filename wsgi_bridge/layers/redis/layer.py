@@ -118,14 +118,14 @@ class RedisLayer(Introspection):
         """Have the readers fetch what a receive did not get."""
         if not queues:
             return
-        for shard in {queue.shard for queue in queues}:
-            if not batch:
-                shard.health.check()
         self.inbox.want(queues, limit - len(batch))
         for queue in queues:
             blocked = queue.shard.reader.blocked
             if blocked is None or queue.name not in blocked:
                 queue.shard.reader.look_again()
+        if not batch and any(queue.shard.health.is_down for queue in queues):
+            # Whether or not it is time to try again: the readers do, and wake who waits for them.
+            raise ChannelLayerUnavailable("Redis cannot be reached")
 
     def _fetch(self, queues: list[LocalQueue], limit: int) -> bool:
         """Take up to `limit` messages off Redis for who does not listen; True if there were any."""
