@@ -170,7 +170,8 @@ class Keeper:
         shard = self._shard
         layer = shard.layer
         begun = sorted(shard.begun)
-        readers = [*begun, *sorted(shard.claimed.difference(begun))]
+        waiting = sorted(shard.lost.intersection(shard.listened))
+        readers = [*begun, *sorted(shard.claimed.difference(begun)), *waiting]
         tokens = [layer.token(reader) for reader in readers]
         keys = (shard.keys.processes, shard.keys.owners)
         beat = SCRIPTS.beat.call(keys, layer.process, LIFE, len(begun), *tokens)
@@ -179,6 +180,11 @@ class Keeper:
             return reply
         shard.begun.difference_update(begun)
         *rest, taken = reply
-        for token in taken:
-            layer.lose_reader(shard, readers[tokens.index(token.decode())])
+        lost = {readers[tokens.index(token.decode())] for token in taken}
+        for reader in lost.intersection(shard.claimed):
+            layer.lose_reader(shard, reader)
+        for reader in set(waiting).difference(lost):
+            # Whoever took it over is gone.
+            shard.regain(reader)
+            shard.reader.look_again()
         return rest

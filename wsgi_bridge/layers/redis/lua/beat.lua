@@ -6,7 +6,7 @@
 -- ARGV[1] process
 -- ARGV[2] seconds to live
 -- ARGV[3] number of the readers that the process begins to read
--- ARGV[4...] these, then those that it reads already
+-- ARGV[4...] these, then those that it reads already, or would if nobody else did
 --
 -- Returns {whether the process was known, {reader of a dead process, its process, ...}, {reader that
 -- another living process has begun to read, ...}}. The time is that of Redis: the clocks of the
