@@ -51,6 +51,7 @@ class Keys:
         self.totals = self.key("totals")
         self.processes = self.key("processes")
         self.owners = self.key("owners")
+        self.flushed = self.key("flushed")
         # In a pattern of SCAN, a prefix stands for itself.
         self._pattern_start = re.sub(r"([\\*?\[\]^])", r"\\\1", self._start)
 

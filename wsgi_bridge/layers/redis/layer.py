@@ -15,6 +15,7 @@ to a fraction of `expiry`. Whether a process lives is told by Redis's own time.
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 from urllib.parse import SplitResult
@@ -252,11 +253,14 @@ class RedisLayer(Introspection):
             shard.keeper.wake()
 
     def _flush(self, shard: Shard) -> None:
-        kept = (shard.keys.processes, shard.keys.owners)
+        kept = (shard.keys.processes, shard.keys.owners, shard.keys.flushed)
         for keys in self._scan(shard, shard.keys.pattern()):
             found = [key for key in keys if key not in kept]
             if found:
                 self._run([(shard, command("UNLINK", *found))])
+        # The members behind its readers are in the memory of each process as well.
+        shard.keeper.flushed = secrets.token_hex(8).encode()
+        self._run([(shard, command("SET", shard.keys.flushed, shard.keeper.flushed))])
 
     def close(self) -> None:
         """Let go of Redis, and of the readers of this process; see BaseLayer."""

@@ -81,6 +81,10 @@ class ReaderOperations(GroupOperations):
         self._memberships.lose(reader)
         shard.keeper.nudge()
 
+    def forget_members(self) -> None:
+        """Another process has flushed the layer."""
+        self._memberships.clear()
+
     def announce(self) -> None:
         """Tell Redis again whom this process answers for: it has forgotten."""
         readers = {reader for shard in self._shards for reader in shard.claimed}

@@ -189,6 +189,21 @@ def sender_prefix(layer):
     return layer._shards[0].keys.pattern().decode()[1:].partition("}")[0]
 
 
+def test_a_flush_by_another_process_empties_the_groups_of_all(each_server, open_redis):
+    owner, other = open_redis(each_server.url), open_redis(each_server.url)
+    [shard] = owner._shards
+    with owner.listen(["p!"], lambda: None):
+        other.group_add("group", "p!x")
+        other.send_group("group", {"n": 1})
+        assert owner.receive(["p!"], True, 10.0) == ("p!x", {"n": 1})
+        until(lambda: shard.keeper.flushed == b"", what="it has said that it lives")
+        other.flush()
+        until(lambda: shard.keeper.flushed, what="it has heard of the flush")
+        other.group_add("group", "p!y")
+        other.send_group("group", {"n": 2})
+        assert owner.receive_many(["p!"], 10, 10.0) == [("p!y", {"n": 2})]
+
+
 def test_a_closed_layer_leaves_at_once(each_server, open_redis):
     owner, other = open_redis(each_server.url), open_redis(each_server.url)
     listener = owner.listen(["p!"], lambda: None)
