@@ -64,7 +64,8 @@ class Attachment:
             self.store = Store(directory, self.memberships.disown)
             self._places = Places(directory)
             self._file = _identity(directory.data)
-        self._place = self._places.take()
+            # Still under the lock: without a place, the layer may be taken for abandoned.
+            self._place = self._places.take()
         self.queues = Queues(self.memberships, self._place)
         self.doorbell = Doorbell(directory.path, self._place, self._heard, self._sweep)
         self._wakes: dict[str, tuple[Wake, ...]] = {}
