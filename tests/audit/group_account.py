@@ -16,6 +16,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
+from tests.audit.backend import read_returns
 from tests.audit.logs import read_lines
 
 __all__ = ["GroupAccount", "GroupHistory", "Membership", "read_group_history", "settle_groups"]
@@ -57,6 +58,8 @@ class GroupHistory:
     #: Seconds until the members of each had left the group.
     vanished: list[float] = field(default_factory=list)
     counted_lost: int = 0
+    #: Spans in which a holder was taken for dead though it was not.
+    absences: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
 
 
 @dataclass
@@ -68,6 +71,8 @@ class GroupAccount:
     members_that_came_and_went: int = 0
     delivered: int = 0
     lost_at_capacity: int = 0
+    taken_for_dead: int = 0
+    lost_when_taken_for_dead: int = 0
     counted_lost: int = 0
     kills: int = 0
     slowest_to_vanish: float = 0.0
@@ -104,6 +109,7 @@ def read_group_history(folder: str, history: GroupHistory) -> None:
         for line in lines:
             (messages.began if line[0] == ">" else messages.done).append(float(line.split(" ")[1]))
         messages.done += [FOREVER] * (len(messages.began) - len(messages.done))
+    history.absences = read_returns(folder)
     for holder, lines in read_lines(folder, "got"):
         history.got[holder] = _read_got(holder, lines, set(history.members))
 
@@ -140,6 +146,7 @@ def settle_groups(history: GroupHistory, vanish_within: float) -> GroupAccount:
     """Return the account of a history."""
     account = GroupAccount(counted_lost=history.counted_lost, kills=len(history.killed))
     account.messages = sum(len(each.began) for each in history.messages.values())
+    account.taken_for_dead = sum(map(len, history.absences.values()))
     account.slowest_to_vanish = max(history.vanished, default=0.0)
     account.too_slow_to_vanish = sum(each > vanish_within for each in history.vanished)
     for holder in {channel.partition("!")[0] for channel in history.members}:
@@ -209,7 +216,20 @@ class _Holder:
         missed = [number for number in numbers if number in self._any[sender]]
         if missed:
             self._account.examples[4:] = [f"{self._name}: {sender} {missed[0]}"]
-        return Counter(missed=len(missed), lost_at_capacity=len(numbers) - len(missed))
+        lost = [number for number in numbers if number not in self._any[sender]]
+        absent = sum(self._is_absent(sender, number) for number in lost)
+        return Counter(
+            missed=len(missed),
+            lost_at_capacity=len(lost) - absent,
+            lost_when_taken_for_dead=absent,
+        )
+
+    def _is_absent(self, sender: str, number: int) -> bool:
+        """Whether the holder was taken for dead when a message was sent."""
+        messages = self._history.messages[sender]
+        began, done = messages.began[number - 1], messages.done[number - 1]
+        spans = self._history.absences.get(self._name, ())
+        return any(began <= until and done >= since for since, until in spans)
 
     def _check_bounds(
         self, sender: str, numbers: Sequence[int], membership: Membership, messages: Messages
