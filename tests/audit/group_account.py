@@ -5,7 +5,8 @@ It was not if it was sent before the joining began, or after the leaving was don
 is right, but there is no gap: what a member gets of each sender is a contiguous run. What a killed
 process had not written down goes with it.
 
-A message that a whole holder did not get was lost at capacity, if the layer has counted it.
+A message that a whole holder did not get was lost at capacity, if the layer has counted it. Whom
+Redis took for dead was no member meanwhile; it has written down when it found out.
 """
 
 from __future__ import annotations
@@ -213,16 +214,16 @@ class _Holder:
 
     def _gap(self, sender: str, numbers: range) -> Counter[str]:
         """Return what it means that a member did not get these."""
-        missed = [number for number in numbers if number in self._any[sender]]
-        if missed:
-            self._account.examples[4:] = [f"{self._name}: {sender} {missed[0]}"]
-        lost = [number for number in numbers if number not in self._any[sender]]
-        absent = sum(self._is_absent(sender, number) for number in lost)
-        return Counter(
-            missed=len(missed),
-            lost_at_capacity=len(lost) - absent,
-            lost_when_taken_for_dead=absent,
-        )
+        found: Counter[str] = Counter()
+        for number in numbers:
+            if self._is_absent(sender, number):
+                found["lost_when_taken_for_dead"] += 1
+            elif number in self._any[sender]:
+                found["missed"] += 1
+                self._account.examples[4:] = [f"{self._name}: {sender} {number}"]
+            else:
+                found["lost_at_capacity"] += 1
+        return found
 
     def _is_absent(self, sender: str, number: int) -> bool:
         """Whether the holder was taken for dead when a message was sent."""
