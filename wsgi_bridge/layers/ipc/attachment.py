@@ -207,7 +207,9 @@ class Attachment:
             if place != self._place:
                 self._bury(place)
         self._unlist()
-        self._sweep_idle(limit=figures.SWEEP_SIZE)
+        for _ in range(figures.SWEEPS):
+            if self._sweep_idle(limit=figures.SWEEP_SIZE) < figures.SWEEP_SIZE // 2:
+                break
         self.store.free_readers()
 
     def others(self) -> list[int]:
@@ -260,10 +262,12 @@ class Attachment:
                 txn.delete(listing_key(self._place, reader))
         session.save()
 
-    def _sweep_idle(self, limit: int) -> None:
-        self._swept_to = figures.sweep(
+    def _sweep_idle(self, limit: int) -> int:
+        """Forget what is idle among the next channels; return how many there were."""
+        self._swept_to, number = figures.sweep(
             self.store, self.queues, self._clock(), self._swept_to, limit
         )
+        return number
 
     # The end.
 
