@@ -4,7 +4,7 @@ Pure: a History in, an Account out. Nothing is lost for want of another explanat
 its evidence, and what has none is unaccounted:
 
 - *with its owner*: it waited in a channel (or the memory) of a process that was killed, and nothing
-  that was sent there later was delivered.
+  that was sent there later was delivered. Or Redis took the process for dead, and it has said so.
 - *with a receiver*: a receiver of its channel was killed while it may have held it. It had taken
   it after it had asked for its last batch; and no message that was sent there later was delivered
   before that. No more than its limit for each kill.
@@ -135,6 +135,8 @@ def _explain(history: History, account: Account, delivered: dict[tuple[str, int]
             found.with_owner.append(each)
         elif each.path != LOCAL and each.overlaps(history.outages):
             found.with_backend.append(each)
+        elif each.path != LOCAL and each.overlaps(history.absences.get(each.owner, ())):
+            found.with_owner.append(each)
         elif each.owner or each.channel == LONELY:
             _expired_or_not(found, each, history)
         else:

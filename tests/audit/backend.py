@@ -10,9 +10,11 @@ import os
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
+from tests.audit.logs import Log, read_lines
 from tests.audit.plan import Plan
 from tests.audit.sabotage import sabotage
 from wsgi_bridge.layers import open_layer
@@ -20,7 +22,12 @@ from wsgi_bridge.layers.base import BaseLayer
 from wsgi_bridge.layers.local_first import LocalFirstLayer
 from wsgi_bridge.layers.memory import MemoryLayer
 
-__all__ = ["Backend", "Crossings", "open_audited", "open_shared"]
+__all__ = [
+    *("Backend", "Crossings", "note_returns", "open_audited", "open_shared", "read_returns"),
+]
+
+#: Seconds from when a process is first taken for dead to when it finds out, on a very busy machine.
+LONGEST_ABSENCE = 5.0
 
 #: Names that are the layer's of the audit, so that what else is on a Redis is left alone.
 PREFIX = "wsgi_bridge_audit"
@@ -108,6 +115,33 @@ def open_audited(plan: Plan, **options: Any) -> tuple[BaseLayer, Crossings]:
         layer = LocalFirstLayer(local, layer)
     sabotage(layer, plan.sabotage, plan.folder)
     return layer, crossings
+
+
+def note_returns(layer: BaseLayer, folder: str, name: str) -> None:
+    """Write into NAME.returned when this process finds that it was taken for dead.
+
+    On Redis that is one that has not said for `keeper.LIFE` seconds that it lives: stopped, or
+    starved on a machine that is too busy. The layer then announces its memberships again.
+    """
+    shared = getattr(layer, "shared", layer)
+    announce = getattr(shared, "announce", None)
+    if announce is None:
+        return
+    log = Log(folder, "returned", name)
+
+    def noting() -> None:
+        log.write(f"{time.monotonic():.6f}")
+        announce()
+
+    shared.announce = noting
+
+
+def read_returns(folder: str) -> dict[str, list[tuple[float, float]]]:
+    """Return for each process the spans in which it was taken for dead, at most."""
+    return {
+        name: [(float(line) - LONGEST_ABSENCE, float(line) + 1.0) for line in lines]
+        for name, lines in read_lines(folder, "returned")
+    }
 
 
 class Crossings:

@@ -107,7 +107,7 @@ class Children:
             child.process.terminate()
         for child in ending:
             status = child.process.wait(PATIENCE)
-            if status:
+            if status not in (0, -signal.SIGTERM):  # the latter if it had not begun yet
                 raise RuntimeError(f"{child.name} ended with status {status}")
             del self._children[child.slot]
 

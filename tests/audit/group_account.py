@@ -5,7 +5,8 @@ It was not if it was sent before the joining began, or after the leaving was don
 is right, but there is no gap: what a member gets of each sender is a contiguous run. What a killed
 process had not written down goes with it.
 
-A message that a whole holder did not get was lost at capacity, if the layer has counted it.
+A message that a whole holder did not get was lost at capacity, if the layer has counted it. Whom
+Redis took for dead was no member meanwhile; it has written down when it found out.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
+from tests.audit.backend import read_returns
 from tests.audit.logs import read_lines
 
 __all__ = ["GroupAccount", "GroupHistory", "Membership", "read_group_history", "settle_groups"]
@@ -57,6 +59,8 @@ class GroupHistory:
     #: Seconds until the members of each had left the group.
     vanished: list[float] = field(default_factory=list)
     counted_lost: int = 0
+    #: Spans in which a holder was taken for dead though it was not.
+    absences: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
 
 
 @dataclass
@@ -68,6 +72,8 @@ class GroupAccount:
     members_that_came_and_went: int = 0
     delivered: int = 0
     lost_at_capacity: int = 0
+    taken_for_dead: int = 0
+    lost_when_taken_for_dead: int = 0
     counted_lost: int = 0
     kills: int = 0
     slowest_to_vanish: float = 0.0
@@ -104,6 +110,7 @@ def read_group_history(folder: str, history: GroupHistory) -> None:
         for line in lines:
             (messages.began if line[0] == ">" else messages.done).append(float(line.split(" ")[1]))
         messages.done += [FOREVER] * (len(messages.began) - len(messages.done))
+    history.absences = read_returns(folder)
     for holder, lines in read_lines(folder, "got"):
         history.got[holder] = _read_got(holder, lines, set(history.members))
 
@@ -140,6 +147,7 @@ def settle_groups(history: GroupHistory, vanish_within: float) -> GroupAccount:
     """Return the account of a history."""
     account = GroupAccount(counted_lost=history.counted_lost, kills=len(history.killed))
     account.messages = sum(len(each.began) for each in history.messages.values())
+    account.taken_for_dead = sum(map(len, history.absences.values()))
     account.slowest_to_vanish = max(history.vanished, default=0.0)
     account.too_slow_to_vanish = sum(each > vanish_within for each in history.vanished)
     for holder in {channel.partition("!")[0] for channel in history.members}:
@@ -206,10 +214,23 @@ class _Holder:
 
     def _gap(self, sender: str, numbers: range) -> Counter[str]:
         """Return what it means that a member did not get these."""
-        missed = [number for number in numbers if number in self._any[sender]]
-        if missed:
-            self._account.examples[4:] = [f"{self._name}: {sender} {missed[0]}"]
-        return Counter(missed=len(missed), lost_at_capacity=len(numbers) - len(missed))
+        found: Counter[str] = Counter()
+        for number in numbers:
+            if self._is_absent(sender, number):
+                found["lost_when_taken_for_dead"] += 1
+            elif number in self._any[sender]:
+                found["missed"] += 1
+                self._account.examples[4:] = [f"{self._name}: {sender} {number}"]
+            else:
+                found["lost_at_capacity"] += 1
+        return found
+
+    def _is_absent(self, sender: str, number: int) -> bool:
+        """Whether the holder was taken for dead when a message was sent."""
+        messages = self._history.messages[sender]
+        began, done = messages.began[number - 1], messages.done[number - 1]
+        spans = self._history.absences.get(self._name, ())
+        return any(began <= until and done >= since for since, until in spans)
 
     def _check_bounds(
         self, sender: str, numbers: Sequence[int], membership: Membership, messages: Messages

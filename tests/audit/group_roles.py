@@ -17,7 +17,7 @@ import random
 import time
 from collections import deque
 
-from tests.audit.backend import open_audited
+from tests.audit.backend import note_returns, open_audited
 from tests.audit.children import Stop
 from tests.audit.logs import Log, publish, read_published
 from tests.audit.plan import Plan
@@ -45,6 +45,7 @@ COMING_AND_GOING = 20
 def holder(plan: Plan, name: str, stop: Stop) -> None:
     """Own members, and write down what they get; every other holder asks for each one's copy."""
     layer, _ = open_audited(plan, capacity=CAPACITY)
+    note_returns(layer, plan.folder, name)
     got = Log(plan.folder, "got", name)
     slot = name.partition(".")[0]
     is_compact = int(slot[1:]) % 2 == 0

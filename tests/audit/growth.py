@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import statistics
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -42,6 +43,9 @@ FEWEST_SAMPLES = 16
 #: What is counted by the piece, and how many pieces may be left at the end: those of the processes.
 COUNTS = ("keys", "channels in the index", "LMDB entries")
 MOST_LEFT = 400
+
+#: What is kept for a while, so that there is the more of it the faster messages come.
+KEPT = (*COUNTS, "LMDB pages", "used memory")
 
 #: Seconds beyond the time for which it is kept, until it is gone.
 PATIENCE = 30.0
@@ -129,6 +133,7 @@ def _observe(plan: Plan, children: Children, sample: Callable[[], Sample]) -> li
     started = time.monotonic()
     warm_up = _warm_up(plan)
     samples: list[Sample] = []
+    progress: deque[tuple[float, int]] = deque()  # of the last `warm_up` seconds
     interval = TICK
     sent = 0
     while (
@@ -141,8 +146,13 @@ def _observe(plan: Plan, children: Children, sample: Callable[[], Sample]) -> li
         sent = sum(int(text) for text in read_published(plan.folder))
         seconds = time.monotonic() - started
         interval = max(TICK, seconds / SAMPLES)
+        progress.append((seconds, sent))
+        while progress[0][0] < seconds - warm_up:
+            progress.popleft()
         if seconds >= warm_up and sent >= plan.messages * WARM_UP:
-            samples.append({"seconds": seconds, "messages": sent, **sample()})
+            recent = sent - progress[0][1]
+            times = {"seconds": seconds, "messages": sent, "recent": recent}
+            samples.append({**times, **sample()})
     return samples
 
 
@@ -183,7 +193,8 @@ def _sample_directory(layer: Any) -> Sample:
 def compare(samples: list[Sample], bound: float, tolerance: float = 0.1) -> GrowthAccount:
     """Return the account of samples; a figure may grow by `bound` bytes, or what BOUNDS has.
 
-    In any case it may by the part `tolerance`.
+    In any case it may by the part `tolerance`. What is kept for a while may grow as the messages of
+    that while, `recent`, have.
     """
     account = GrowthAccount()
     if len(samples) < FEWEST_SAMPLES:
@@ -194,14 +205,22 @@ def compare(samples: list[Sample], bound: float, tolerance: float = 0.1) -> Grow
     passed = last["messages"] - first["messages"]
     account.messages_per_second = passed / (last["seconds"] - first["seconds"])
     quarter = len(samples) // 4
-    for name in first.keys() - {"seconds", "messages"}:
-        before = statistics.median(each[name] for each in samples[quarter : 2 * quarter])
-        after = statistics.median(each[name] for each in samples[-quarter:])
+    second, fourth = samples[quarter : 2 * quarter], samples[-quarter:]
+    pace = _median(fourth, "recent") / max(1.0, _median(second, "recent"))
+    for name in first.keys() - {"seconds", "messages", "recent"}:
+        before, after = _median(second, name), _median(fourth, name)
         account.second_quarter[name], account.last_quarter[name] = before, after
-        allowed = account.bounds[name] = max(_bound(name, bound), tolerance * before)
+        allowed = max(_bound(name, bound), tolerance * before)
+        if name.endswith(KEPT):
+            allowed += max(0.0, pace - 1.0) * before
+        account.bounds[name] = allowed
         if after - before > allowed:
             account.grown.append(f"{name}: from {before:.0f} to {after:.0f}")
     return account
+
+
+def _median(samples: list[Sample], name: str) -> float:
+    return statistics.median(each[name] for each in samples)
 
 
 def _bound(name: str, bound: float) -> float:

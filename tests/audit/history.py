@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tests.audit.backend import read_returns
 from tests.audit.logs import read_lines
 from tests.audit.queue_roles import LOCAL, SHARED
 
@@ -99,6 +100,8 @@ class History:
     deliveries: list[Delivery] = field(default_factory=list)
     kills: list[Kill] = field(default_factory=list)
     outages: list[Outage] = field(default_factory=list)
+    #: Spans in which a process was taken for dead though it was not, by its name.
+    absences: dict[str, list[Outage]] = field(default_factory=dict)
     counted: Counted = field(default_factory=Counted)
 
 
@@ -114,6 +117,8 @@ def read_history(folder: str, history: History) -> None:
         began = _read_received(history, name, lines)
         if began:
             last[name] = began[-depth:][0]
+    for name, spans in read_returns(folder).items():
+        history.absences[name] = [Outage(*span) for span in spans]
     for kill in history.kills:
         kill.since = last.get(kill.name, kill.since)
 

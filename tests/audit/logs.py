@@ -12,7 +12,7 @@ __all__ = ["Log", "publish", "read_lines", "read_published"]
 
 
 class Log:
-    """The log of one process, `NAME.KIND` in `folder`."""
+    """The log of one process, the file `NAME.KIND` in a folder."""
 
     def __init__(self, folder: str, kind: str, name: str) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND

@@ -25,7 +25,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from tests.audit.backend import Crossings, open_audited
+from tests.audit.backend import Crossings, note_returns, open_audited
 from tests.audit.children import Stop
 from tests.audit.logs import Log, publish, read_published
 from tests.audit.plan import Plan
@@ -149,6 +149,7 @@ def _send_one(
 
 def receive(plan: Plan, name: str, stop: Any, layer: BaseLayer) -> None:
     """Receive on all normal channels and on two of its own; pause now and then with a batch."""
+    note_returns(layer, plan.folder, name)
     log = Log(plan.folder, "received", name)
     chance = random.Random(f"{plan.seed} {name} receives")
     specific, single = f"{name}!", layer.new_channel(f"{name}?")

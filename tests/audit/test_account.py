@@ -150,6 +150,23 @@ class TestOwners:
         assert story.kill("s0.0").settle().unaccounted == 1
 
 
+class TestTakenForDead:
+    """The owner lived, but Redis buried it: what waited in its channels counts as expired."""
+
+    def tell(self, since, until):
+        story = Story().deliver("r0.0!a").send("r0.0!a").deliver("r0.0!a").expired()
+        story.history.absences["r0.0"] = [Outage(since, until)]
+        return story.settle()
+
+    def test_what_was_lost_meanwhile_went_with_it(self):
+        account = self.tell(1.5, 2.5)
+        assert account.is_balanced
+        assert account.lost_with_owner == 1
+
+    def test_nothing_else_did(self):
+        assert self.tell(5.0, 6.0).unaccounted == 1
+
+
 class TestExpiry:
     def test_what_nobody_reads_expires(self):
         account = Story().send(LONELY).expired().settle()

@@ -105,6 +105,25 @@ class TestKilledHolders:
         assert settle_groups(history, 2.0).too_slow_to_vanish == 1
 
 
+class TestTakenForDead:
+    def history(self, got):
+        return GroupHistory(
+            members={"h0.0!m0": Membership(0.1, 0.2), "h0.0!m1": Membership(0.1, 0.2)},
+            messages={"s0.0": SENT},
+            got={"h0.0": {"m0": {"s0.0": got}, "m1": {"s0.0": [n for n in ALL if n != 5]}}},
+            absences={"h0.0": [(3.5, 6.5)]},
+        )
+
+    def test_what_was_sent_meanwhile_is_lost(self):
+        account = settle_groups(self.history([1, 2, 3, 7, 8, 9, 10]), 2.0)
+        assert account.is_balanced
+        assert account.lost_when_taken_for_dead == 4
+        assert account.taken_for_dead == 1
+
+    def test_nothing_else_is(self):
+        assert settle_groups(self.history([1, 2, 3, 8, 9, 10]), 2.0).missed == 1
+
+
 class TestCapacity:
     def test_what_a_whole_holder_did_not_get_was_lost_if_it_was_counted(self):
         assert self.settle(counted=1).is_balanced

@@ -36,9 +36,11 @@ def test_nothing_grows_in_redis(audit):
     assert {"used memory", "keys"} <= account.last_quarter.keys()
 
 
-def samples(figures, name="memory"):
+def samples(figures, name="memory", recent=1000):
+    """Return one sample a second; `recent` is the pace, or a list of its figures."""
+    paces = recent if isinstance(recent, list) else [recent] * len(figures)
     return [
-        {"seconds": float(at), "messages": 1000.0 * at, name: figure}
+        {"seconds": float(at), "messages": 1000.0 * at, "recent": paces[at], name: figure}
         for at, figure in enumerate(figures)
     ]
 
@@ -55,6 +57,14 @@ def test_what_goes_up_and_down_has_not_grown():
 
 def test_what_is_kept_within_its_bound_has_not_grown():
     assert compare(samples([100 + at for at in range(100)], "keys"), bound=1.0).is_balanced
+
+
+def test_what_is_kept_for_a_while_may_grow_with_the_pace():
+    faster = [1000 + 10 * at for at in range(100)]
+    figures = [8 * pace for pace in faster]
+    assert compare(samples(figures, "keys", faster), bound=1.0).is_balanced
+    assert not compare(samples(figures, "keys"), bound=1.0).is_balanced
+    assert not compare(samples(figures, "memory", faster), bound=1.0).is_balanced
 
 
 def test_a_run_without_samples_shows_nothing():

@@ -143,7 +143,7 @@ def send(url: str, members: int, port: int) -> None:
 
 
 class _Members:
-    """A greenlet for each member, which waits for its next message."""
+    """The members of a process, each of which is called: as the sockets of a server are."""
 
     def __init__(
         self, layer: BaseLayer, size: int, finished: Callable[[int, float], object]
@@ -151,27 +151,22 @@ class _Members:
         self.layer = layer
         self._crowd = Crowd(size, finished)
         self._reader = _new_reader()
-        self._queues: dict[str, Queue] = {f"{self._reader}{each}": Queue() for each in range(size)}
+        self._members = {f"{self._reader}{number}": number for number in range(size)}
 
     def join(self) -> None:
         """Make every member one of the group, and have it hear."""
         self._listener = self.layer.listen([self._reader], lambda: None)
         self._dispatcher = gevent.spawn(_dispatch, self.layer, self._reader, self._hand_out)
-        for number, (channel, queue) in enumerate(self._queues.items()):
+        for channel in self._members:
             self.layer.group_add(GROUP, channel)
-            gevent.spawn(self._hear, number, queue)
 
     def _hand_out(self, channels: tuple[str, ...], message: dict[str, Any]) -> None:
         for channel in channels:
-            self._queues[channel].put(message)
-
-    def _hear(self, number: int, queue: Queue) -> None:
-        while True:
-            self._crowd.hear(number, queue.get())
+            self._crowd.hear(self._members[channel], message)
 
     def leave(self) -> None:
         """Have the group be without them."""
-        for channel in self._queues:
+        for channel in self._members:
             self.layer.group_discard(GROUP, channel)
         self._dispatcher.kill()
         self._listener.close()

@@ -2,14 +2,22 @@
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
 
+from wsgi_bridge.exceptions import ChannelLayerUnavailable
 from wsgi_bridge.layers.conformance import ManualClock
 from wsgi_bridge.layers.ipc import IpcLayer, directory
-from wsgi_bridge.layers.ipc.directory import MARKER, has_layer, known_directories
+from wsgi_bridge.layers.ipc.directory import (
+    MARKER,
+    Directory,
+    has_layer,
+    known_directories,
+    remove_abandoned,
+)
 
 
 @pytest.fixture
@@ -74,6 +82,27 @@ def test_the_other_processes_are_told_by_their_ids(tmp_path):
             child.kill()
             child.wait()
             assert layer.describe()["processes"] == []
+
+
+def test_a_layer_that_goes_while_one_waits_to_look_is_unavailable(tmp_path, monkeypatch):
+    path = make_layer(tmp_path / "ipc")
+    lock = directory.fcntl.flock
+
+    def remove_and_lock(file, kind):
+        shutil.rmtree(path)
+        lock(file, kind)
+
+    monkeypatch.setattr(directory.fcntl, "flock", remove_and_lock)
+    with pytest.raises(ChannelLayerUnavailable, match="No such file"):
+        IpcLayer(path).statistics_by_channel()
+    assert not path.exists()
+
+
+def test_a_layer_that_one_is_about_to_look_at_is_not_removed(runtime):
+    path = make_layer(runtime / "gunicorn-1-1")
+    with Directory(path, None).locked():
+        assert remove_abandoned("gunicorn-*", own="") == []
+    assert remove_abandoned("gunicorn-*", own="") == [path.name]
 
 
 def test_who_looked_leaves_nothing_behind(tmp_path):

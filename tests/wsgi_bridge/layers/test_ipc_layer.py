@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from wsgi_bridge.layers.conformance import ManualClock
-from wsgi_bridge.layers.ipc import IpcLayer, membership
+from wsgi_bridge.layers.ipc import IpcLayer, figures, membership
 from wsgi_bridge.layers.ipc.session import Session
 from wsgi_bridge.layers.statistics import RATE_WINDOW
 
@@ -46,6 +46,18 @@ class TestSweeping:
         sweep(layer)
         assert keys(layer, b"c") == keys(layer, b"r") == keys(layer, b"o") == []
         assert layer.global_statistics()["messages_count"] == 300
+
+    def test_channels_are_forgotten_as_fast_as_they_come(self, layer, clock, monkeypatch):
+        monkeypatch.setattr(figures, "SWEEP_SIZE", 20)
+        for number in range(300):
+            layer.send(f"body?{number}", {})
+            layer.receive([f"body?{number}"])
+        layer._attach()._sweep()
+        assert len(keys(layer, b"c")) == 300
+        clock.advance(RATE_WINDOW + 2)
+        for _ in range(2):  # the first one goes on from where it was, to the end
+            layer._attach()._sweep()
+        assert keys(layer, b"c") == []
 
     def test_abandoned_messages_are_forgotten_once_expired(self, layer, clock):
         for number in range(300):

@@ -124,6 +124,8 @@ def _all_ipc() -> tuple[Table, list[dict[str, Any]]]:
             with opened(url) as layer:
                 facts, figures = layer.describe(), layer.global_statistics()
         except CommandError as exc:
+            if url not in urls_of_ipc():
+                continue  # it has gone meanwhile
             found.append({"layer": url, "error": str(exc)})
             table.rows.append([f"{url} ({exc})", *["-"] * (len(columns) - 1)])
             continue

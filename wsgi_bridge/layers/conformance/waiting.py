@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import resource
+import statistics
 import threading
 import time
 
@@ -13,8 +14,8 @@ from wsgi_bridge.layers.conformance.support import Case, Task, refused
 
 __all__ = ["WaitingTests"]
 
-#: Seconds from a send to the return of a receive that waits for it, on average, at most: far more
-#: than a wake takes, less than half of the 50 ms at which the ancestors polled.
+#: Seconds from a send to the return of a receive that waits for it, in the median, at most: far
+#: more than a wake takes, less than half of the 50 ms at which the ancestors polled.
 LATENCY = 0.01
 
 #: Seconds of waiting in which a poller would give itself away.
@@ -59,14 +60,17 @@ class WaitingTests(Case):
         """`block` waits without polling: a message goes to and fro in less than a poll would."""
         rounds = 20
         answering = Task(_answer, self.peer, rounds, self.patience)
-        started = time.monotonic()
+        times = []
         for number in range(rounds):
+            started = time.monotonic()
             self.layer.send("ping", {"n": number})
             expected = ("pong", {"n": number})
             assert self.layer.receive(["pong"], True, self.patience) == expected
-        took = time.monotonic() - started
+            times.append(time.monotonic() - started)
         answering.result(self.patience)
-        assert took < 2 * rounds * LATENCY, f"{took / rounds / 2 * 1000:.1f} ms each"
+        # A busy machine delays some of them, a poll all.
+        took = statistics.median(times)
+        assert took < 2 * LATENCY, f"{took / 2 * 1000:.1f} ms each"
 
     def test_a_blocked_receive_sleeps(self) -> None:
         """`block` waits without polling: the thread that waits is not scheduled meanwhile."""

@@ -64,7 +64,8 @@ class Attachment:
             self.store = Store(directory, self.memberships.disown)
             self._places = Places(directory)
             self._file = _identity(directory.data)
-        self._place = self._places.take()
+            # Still under the lock: without a place, the layer may be taken for abandoned.
+            self._place = self._places.take()
         self.queues = Queues(self.memberships, self._place)
         self.doorbell = Doorbell(directory.path, self._place, self._heard, self._sweep)
         self._wakes: dict[str, tuple[Wake, ...]] = {}
@@ -206,7 +207,9 @@ class Attachment:
             if place != self._place:
                 self._bury(place)
         self._unlist()
-        self._sweep_idle(limit=figures.SWEEP_SIZE)
+        for _ in range(figures.SWEEPS):
+            if self._sweep_idle(limit=figures.SWEEP_SIZE) < figures.SWEEP_SIZE // 2:
+                break
         self.store.free_readers()
 
     def others(self) -> list[int]:
@@ -262,10 +265,12 @@ class Attachment:
                 txn.delete(listing_key(self._place, reader))
         session.save()
 
-    def _sweep_idle(self, limit: int) -> None:
+    def _sweep_idle(self, limit: int) -> int:
+        """Forget what is idle, or has expired, among the next channels and rows; return how many."""
         now = self._clock()
-        self._swept_to = figures.sweep(self.store, self.queues, now, self._swept_to, limit)
-        self._swept_rows_to = sweep.sweep(self.store, now, self._swept_rows_to, limit)
+        self._swept_to, idle = figures.sweep(self.store, self.queues, now, self._swept_to, limit)
+        self._swept_rows_to, expired = sweep.sweep(self.store, now, self._swept_rows_to, limit)
+        return idle + expired
 
     # The end.
 

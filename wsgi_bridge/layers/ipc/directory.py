@@ -36,6 +36,7 @@ __all__ = [
 
 MARKER = "wsgi-bridge-ipc"
 PROCESSES_LOCK = "processes.lock"
+SETUP_LOCK = "setup.lock"
 
 #: Version of what is in the directory. A process of another version is refused.
 FORMAT = 1
@@ -108,18 +109,17 @@ def remove_abandoned(pattern: str, own: str) -> list[str]:
     `pattern` is a glob of names; `own` is never touched. A process that uses a layer holds a lock
     in its directory, which other containers on the same file system see too.
     """
-    removed = []
-    for path in sorted((_base() / f"wsgi-bridge-{os.geteuid()}").glob(pattern)):
-        if path.name != own and _is_abandoned(path):
-            shutil.rmtree(path, ignore_errors=True)
-            removed.append(path.name)
-    return removed
+    found = sorted((_base() / f"wsgi-bridge-{os.geteuid()}").glob(pattern))
+    return [path.name for path in found if path.name != own and _remove_if_abandoned(path)]
 
 
-def _is_abandoned(path: Path) -> bool:
+def _remove_if_abandoned(path: Path) -> bool:
     try:
-        with open(path / PROCESSES_LOCK, "r+b") as file:
+        with open(path / SETUP_LOCK, "r+b") as setup, open(path / PROCESSES_LOCK, "r+b") as file:
+            # The first one is for who is about to use it, and has no place yet.
+            fcntl.flock(setup, fcntl.LOCK_EX | fcntl.LOCK_NB)
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(path, ignore_errors=True)
     except OSError:
         return False  # in use, just being made, or not ours to judge
     return True
@@ -168,14 +168,17 @@ class Directory:
         except OSError as exc:
             raise self._unusable(exc) from exc
         with self.locked():
-            self._settle()
-            yield
+            try:
+                self._settle()
+                yield
+            except OSError as exc:  # it was removed while we waited for the lock, for one
+                raise self._unusable(exc) from exc
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other processes from opening the directory, and from changing the file's size."""
         try:
-            lock = os.open(self.path / "setup.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            lock = os.open(self.path / SETUP_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as exc:
             raise self._unusable(exc) from exc
         try:
@@ -206,7 +209,7 @@ class Directory:
                     os.mkdir(path, 0o700)
                 self._check(path)
         names = set(os.listdir(self.path))
-        if names and MARKER not in names and "setup.lock" not in names:
+        if names and MARKER not in names and SETUP_LOCK not in names:
             raise ChannelLayerUnavailable(
                 f"{str(self.path)!r} holds other files than those of an ipc layer: expected a "
                 "directory of its own; name one that is empty or does not exist"

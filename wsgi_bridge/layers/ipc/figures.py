@@ -23,10 +23,22 @@ from wsgi_bridge.layers.ipc.session import Session
 from wsgi_bridge.layers.ipc.store import Store, Txn
 from wsgi_bridge.layers.statistics import RATE_WINDOW, Statistics, no_statistics
 
-__all__ = ["SWEEP_SIZE", "add_figures", "all_records", "drop_expired", "statistics", "sweep"]
+__all__ = [
+    "SWEEPS",
+    "SWEEP_SIZE",
+    "add_figures",
+    "all_records",
+    "drop_expired",
+    "statistics",
+    "sweep",
+]
 
 #: Records looked at in one sweep: a millisecond or two.
 SWEEP_SIZE = 1000
+
+#: Sweeps at a time, at most, where most of what is found is idle: single-reader channels then come
+#: and go faster than one would see them.
+SWEEPS = 20
 
 #: Records changed in one transaction of a sweep, so that nobody waits for it.
 BATCH = 128
@@ -115,17 +127,18 @@ def add_figures(found: Statistics, session: Session, record: Record, expiry: flo
 # Sweeping.
 
 
-def sweep(store: Store, queues: Queues, now: float, start: str, limit: int) -> str:
+def sweep(store: Store, queues: Queues, now: float, start: str, limit: int) -> tuple[str, int]:
     """Drop what has expired and forget what is idle, among the `limit` channels after `start`.
 
-    Returns where to go on; an empty name for the beginning. The clock of a process may be a test's:
-    whoever sweeps by another time than the senders' only sweeps earlier or later.
+    Returns where to go on, an empty name for the beginning, and how many there were. The clock of a
+    process may be a test's: whoever sweeps by another time than the senders' only sweeps earlier or
+    later.
     """
     names, end = store.read(partial(_find_idle, now=now, start=start, limit=limit))
     for first in range(0, len(names), BATCH):
         batch = names[first : first + BATCH]
         store.write(partial(_sweep_batch, queues=queues, now=now, names=batch))
-    return end
+    return end, len(names)
 
 
 def _find_idle(txn: Txn, now: float, start: str, limit: int) -> tuple[list[str], str]:

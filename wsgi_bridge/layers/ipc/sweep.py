@@ -14,12 +14,15 @@ __all__ = ["sweep"]
 BATCH = 128
 
 
-def sweep(store: Store, now: float, start: bytes, limit: int) -> bytes:
-    """Drop what has expired among the `limit` rows after `start`; return where to go on."""
+def sweep(store: Store, now: float, start: bytes, limit: int) -> tuple[bytes, int]:
+    """Drop what has expired among the `limit` rows after `start`.
+
+    Returns where to go on, and how many there were.
+    """
     keys, end = store.read(partial(_find_expired, now=now, start=start, limit=limit))
     for first in range(0, len(keys), BATCH):
         store.write(partial(_drop_expired, now=now, keys=keys[first : first + BATCH]))
-    return end
+    return end, len(keys)
 
 
 def _find_expired(txn: Txn, now: float, start: bytes, limit: int) -> tuple[list[bytes], bytes]:

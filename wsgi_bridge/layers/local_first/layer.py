@@ -180,4 +180,8 @@ class LocalFirstLayer(SendOperations, TakeOperations):
         self.shared.close()
 
     async def _call_async(self, function: Callable[..., _Result], *arguments: Any) -> _Result:
+        if function == self._take:
+            # Whoever waits has ears in the shared layer, which has at hand then what they hear of.
+            # In a thread, a message could be taken for a coroutine that was cancelled meanwhile.
+            return function(*arguments)
         return await self.shared._call_async(function, *arguments)

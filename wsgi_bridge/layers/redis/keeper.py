@@ -63,6 +63,8 @@ class Keeper:
         # Deques: other threads append while this one takes.
         self._posted: deque[tuple[Command, Done]] = deque()
         self._jobs: deque[Callable[[], None]] = deque()
+        #: The last flush that is known of; empty if Redis has forgotten it, None at the beginning.
+        self.flushed: bytes | None = None
         self._beat_at = 0.0
         self._sweep_at = time.monotonic() + SWEEP
 
@@ -170,15 +172,24 @@ class Keeper:
         shard = self._shard
         layer = shard.layer
         begun = sorted(shard.begun)
-        readers = [*begun, *sorted(shard.claimed.difference(begun))]
+        waiting = sorted(shard.lost.intersection(shard.listened))
+        readers = [*begun, *sorted(shard.claimed.difference(begun)), *waiting]
         tokens = [layer.token(reader) for reader in readers]
-        keys = (shard.keys.processes, shard.keys.owners)
+        keys = (shard.keys.processes, shard.keys.owners, shard.keys.flushed)
         beat = SCRIPTS.beat.call(keys, layer.process, LIFE, len(begun), *tokens)
         [reply] = shard.pipe.call([beat])
         if not isinstance(reply, list):
             return reply
         shard.begun.difference_update(begun)
-        *rest, taken = reply
-        for token in taken:
-            layer.lose_reader(shard, readers[tokens.index(token.decode())])
+        *rest, taken, flushed = reply
+        if flushed and self.flushed not in (None, flushed):
+            layer.forget_members()
+        self.flushed = flushed
+        lost = {readers[tokens.index(token.decode())] for token in taken}
+        for reader in lost.intersection(shard.claimed):
+            layer.lose_reader(shard, reader)
+        for reader in set(waiting).difference(lost):
+            # Whoever took it over is gone.
+            shard.regain(reader)
+            shard.reader.look_again()
         return rest

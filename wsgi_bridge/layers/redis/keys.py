@@ -51,6 +51,7 @@ class Keys:
         self.totals = self.key("totals")
         self.processes = self.key("processes")
         self.owners = self.key("owners")
+        self.flushed = self.key("flushed")
         #: Scheduled messages: their times, and they themselves.
         self.schedule = (self.key("timetable"), self.key("scheduled"))
         # In a pattern of SCAN, a prefix stands for itself.

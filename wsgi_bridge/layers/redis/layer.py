@@ -15,6 +15,7 @@ to a fraction of `expiry`. Whether a process lives is told by Redis's own time.
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 from urllib.parse import SplitResult
@@ -134,14 +135,14 @@ class RedisLayer(Introspection):
         """Have the readers fetch what a receive did not get."""
         if not queues:
             return
-        for shard in {queue.shard for queue in queues}:
-            if not batch:
-                shard.health.check()
         self.inbox.want(queues, limit - len(batch))
         for queue in queues:
             blocked = queue.shard.reader.blocked
             if blocked is None or queue.name not in blocked:
                 queue.shard.reader.look_again()
+        if not batch and any(queue.shard.health.is_down for queue in queues):
+            # Whether or not it is time to try again: the readers do, and wake who waits for them.
+            raise ChannelLayerUnavailable("Redis cannot be reached")
 
     def _fetch(self, queues: list[LocalQueue], limit: int) -> bool:
         """Take up to `limit` messages off Redis for who does not listen; True if there were any."""
@@ -263,16 +264,20 @@ class RedisLayer(Introspection):
         self._check_open()
         self.inbox.clear()
         self._memberships.clear()
+        self._storage.reset()
         for shard in self._shards:
             self._flush(shard)
             shard.keeper.wake()
 
     def _flush(self, shard: Shard) -> None:
-        kept = (shard.keys.processes, shard.keys.owners)
+        kept = (shard.keys.processes, shard.keys.owners, shard.keys.flushed)
         for keys in self._scan(shard, shard.keys.pattern()):
             found = [key for key in keys if key not in kept]
             if found:
                 self._run([(shard, command("UNLINK", *found))])
+        # The members behind its readers are in the memory of each process as well.
+        shard.keeper.flushed = secrets.token_hex(8).encode()
+        self._run([(shard, command("SET", shard.keys.flushed, shard.keeper.flushed))])
 
     def close(self) -> None:
         """Let go of Redis, and of the readers of this process; see BaseLayer."""

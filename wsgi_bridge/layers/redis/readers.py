@@ -84,6 +84,11 @@ class ReaderOperations(GroupOperations):
         self._storage.lose(reader)
         shard.keeper.nudge()
 
+    def forget_members(self) -> None:
+        """Another process has flushed the layer."""
+        self._memberships.clear()
+        self._storage.reset()
+
     def announce(self) -> None:
         """Tell Redis again whom this process answers for: it has forgotten."""
         readers = {reader for shard in self._shards for reader in shard.claimed}

@@ -59,6 +59,11 @@ class Shard:
         self.claimed.discard(reader)
         self.lost.add(reader)
 
+    def regain(self, reader: str) -> None:
+        """Read it again: that one has gone."""
+        self.lost.discard(reader)
+        self.claimed.add(reader)
+
     def _connect(self) -> Link:
         return self.place.connect(self.timeout)
 

@@ -27,7 +27,7 @@ class RedisStorage(WillOperations):
         self.reset()
 
     def reset(self) -> None:
-        """Start anew: in a forked child, whose wills are not its parent's."""
+        """Start anew: after a flush, and in a forked child, whose wills are not its parent's."""
         self._wills = {}
 
     def lose(self, reader: str) -> None:

@@ -8,6 +8,7 @@ import redis as client
 
 from wsgi_bridge.exceptions import ChannelFull, ChannelLayerUnavailable
 from wsgi_bridge.layers.conformance.support import ManualClock, Task
+from wsgi_bridge.layers.redis import pipe
 
 from .servers import PROGRAMS, RedisServer, until
 
@@ -54,6 +55,17 @@ class TestBackendGone:
             assert time.monotonic() - started < 1.0
 
     def test_who_waits_in_a_receive_is_told(self, server, open_redis):
+        layer = open_redis(server.url)
+        task = Task(layer.receive, ["a"], True, 60.0)
+        until(lambda: layer.inbox.queue("a").shard.reader.blocked, what="the reader waits")
+        server.kill()
+        with pytest.raises(ChannelLayerUnavailable):
+            task.result(PATIENCE)
+
+    def test_who_waits_in_a_receive_is_told_however_late_it_wakes(
+        self, server, open_redis, monkeypatch
+    ):
+        monkeypatch.setattr(pipe, "FIRST_DELAY", 0.0)  # by then it is time to try again
         layer = open_redis(server.url)
         task = Task(layer.receive, ["a"], True, 60.0)
         until(lambda: layer.inbox.queue("a").shard.reader.blocked, what="the reader waits")

@@ -134,6 +134,21 @@ def test_a_reader_that_moves_to_another_process_takes_its_members_along(each_ser
             assert sorted(sender.group_channels("group")) == MEMBERS
 
 
+def test_a_reader_comes_back_when_the_one_that_took_it_over_has_gone(each_server, open_redis):
+    first, heir, sender = (open_redis(each_server.url) for _ in range(3))
+    [shard] = first._shards
+    with first.listen(["comes.back!"], lambda: None):
+        until(lambda: shard.claimed and not shard.begun, what="it is claimed")
+        with heir.listen(["comes.back!"], lambda: None):
+            until(lambda: shard.lost, what="it is the heir's")
+            assert not shard.claimed
+        heir.close()
+        until(lambda: shard.claimed, what="it is the first one's again")
+        sender.group_add("group", "comes.back!x")
+        sender.send_group("group", {"n": 1})
+        assert first.receive(["comes.back!"], True, 10.0) == ("comes.back!x", {"n": 1})
+
+
 def test_a_process_that_is_started_anew_has_the_members_of_the_one_before(each_server, open_redis):
     sender = open_redis(each_server.url)
     with reading(each_server.url, sender_prefix(sender)) as process:
@@ -172,6 +187,21 @@ def test_who_takes_over_gives_a_message_to_the_members_of_its_time(each_server, 
 
 def sender_prefix(layer):
     return layer._shards[0].keys.pattern().decode()[1:].partition("}")[0]
+
+
+def test_a_flush_by_another_process_empties_the_groups_of_all(each_server, open_redis):
+    owner, other = open_redis(each_server.url), open_redis(each_server.url)
+    [shard] = owner._shards
+    with owner.listen(["p!"], lambda: None):
+        other.group_add("group", "p!x")
+        other.send_group("group", {"n": 1})
+        assert owner.receive(["p!"], True, 10.0) == ("p!x", {"n": 1})
+        until(lambda: shard.keeper.flushed == b"", what="it has said that it lives")
+        other.flush()
+        until(lambda: shard.keeper.flushed, what="it has heard of the flush")
+        other.group_add("group", "p!y")
+        other.send_group("group", {"n": 2})
+        assert owner.receive_many(["p!"], 10, 10.0) == [("p!y", {"n": 2})]
 
 
 def test_a_closed_layer_leaves_at_once(each_server, open_redis):

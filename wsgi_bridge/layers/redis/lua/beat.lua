@@ -2,15 +2,16 @@
 --
 -- KEYS[1] processes (zset: name -> time of death, unless it says that it lives)
 -- KEYS[2] owners (hash: reader -> process)
+-- KEYS[3] what the last flush is told by (string)
 --
 -- ARGV[1] process
 -- ARGV[2] seconds to live
 -- ARGV[3] number of the readers that the process begins to read
--- ARGV[4...] these, then those that it reads already
+-- ARGV[4...] these, then those that it reads already, or would if nobody else did
 --
 -- Returns {whether the process was known, {reader of a dead process, its process, ...}, {reader that
--- another living process has begun to read, ...}}. The time is that of Redis: the clocks of the
--- machines need not agree.
+-- another living process has begun to read, ...}, the last flush or ""}. The time is that of Redis:
+-- the clocks of the machines need not agree.
 
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1e6
@@ -49,4 +50,4 @@ if next(dead) then
     end
   end
 end
-return {known and 1 or 0, orphans, taken}
+return {known and 1 or 0, orphans, taken, redis.call('GET', KEYS[3]) or ''}
