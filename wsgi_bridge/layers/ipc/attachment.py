@@ -266,7 +266,7 @@ class Attachment:
         session.save()
 
     def _sweep_idle(self, limit: int) -> int:
-        """Forget what is idle, or has expired, among the next channels and rows; return how many."""
+        """Forget what is idle among the next channels, and old rows; return how many there were."""
         now = self._clock()
         self._swept_to, idle = figures.sweep(self.store, self.queues, now, self._swept_to, limit)
         self._swept_rows_to, expired = sweep.sweep(self.store, now, self._swept_rows_to, limit)
