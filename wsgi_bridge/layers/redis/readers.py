@@ -44,7 +44,8 @@ class ReaderOperations(GroupOperations):
         except Undecodable as exc:
             self._note_undecodable(f"a reader of {process}", exc)
             return  # for a process that has its secret
-        if not self._storage.execute(shard, suffix, token, process):
+        removal = self._storage.execute(shard, suffix, token, process)
+        if removal is None:
             return
         keys = shard.keys.channel(suffix)
         names = (
@@ -52,7 +53,7 @@ class ReaderOperations(GroupOperations):
             *(keys.wake, shard.keys.processes, shard.keys.owners),
         )
         arguments = (token, process, self.clock(), self._queue_lifetime)
-        [found] = self._run([(shard, SCRIPTS.bury.call(names, *arguments))])
+        _, found = self._run([removal, (shard, SCRIPTS.bury.call(names, *arguments))])
         self._run(self._leaving(found[::2], found[1::2]))
 
     def _leaving(self, fields: Iterable[bytes], memberships: Iterable[bytes]) -> list[Request]:

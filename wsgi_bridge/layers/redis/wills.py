@@ -77,8 +77,11 @@ class WillOperations(LogOperations):
 
     # Execution.
 
-    def execute(self, shard: Shard, suffix: str, token: bytes, process: str) -> bool:
-        """Execute the wills of a dead process's reader; False if that is not for us to do."""
+    def execute(self, shard: Shard, suffix: str, token: bytes, process: str) -> Request | None:
+        """Execute the wills of a dead process's reader, and return what removes them.
+
+        None if that is not for this process to do.
+        """
         keys = shard.keys
         executor = keys.key("executor", suffix)
         names = (
@@ -89,7 +92,7 @@ class WillOperations(LogOperations):
         call = SCRIPTS.find_wills.call(names, token, process, me, LEASE)
         [found] = self._layer._run([(shard, call)])
         if not found:
-            return False
+            return None
         death, wills, holders = found
         requests = [
             each
@@ -103,8 +106,7 @@ class WillOperations(LogOperations):
         for channel, values in zip(channels, owned, strict=True):
             self._layer._run(self.ending(shard, suffix, channel, values))
         left = (self._key(shard, suffix), keys.key("delivered", suffix), executor)
-        self._layer._run([(shard, command("DEL", *left))])
-        return True
+        return shard, command("DEL", *left)
 
     def _executing(self, death: bytes, channel: bytes, content: bytes) -> list[Request]:
         """Return what puts the messages of a will; `death` is another one for each death."""
