@@ -177,7 +177,11 @@ class Keeper:
         tokens = [layer.token(reader) for reader in readers]
         keys = (shard.keys.processes, shard.keys.owners, shard.keys.flushed)
         beat = SCRIPTS.beat.call(keys, layer.process, LIFE, len(begun), *tokens)
-        [reply] = shard.pipe.call([beat])
+        try:
+            [reply] = shard.pipe.call([beat])
+        except ChannelLayerUnavailable:
+            self._was_known = True  # it may have arrived; who is not known then was forgotten
+            raise
         if not isinstance(reply, list):
             return reply
         shard.begun.difference_update(begun)

@@ -3,7 +3,9 @@
 import pytest
 
 from tests.wsgi_bridge.layers.storage_processes import StorageProcesses, receive, until
+from wsgi_bridge.exceptions import ChannelLayerUnavailable
 from wsgi_bridge.layers.redis.keeper import LIFE
+from wsgi_bridge.layers.redis.scripts import SCRIPTS
 
 
 class TestProcesses(StorageProcesses):
@@ -51,6 +53,27 @@ def test_wills_are_told_again_when_redis_has_lost_them(server, open_redis):
         until(lambda: any("wills" in key for key in server.admin.scan_iter()))
     layer.close()
     assert receive(other, "gone", 1, LIFE + 10) == [{"n": 1}]
+
+
+def test_they_are_told_again_though_no_heartbeat_was_ever_answered(server, open_redis):
+    layer = open_redis(server.url)
+    [shard] = layer._shards
+    call = shard.pipe.call
+    lost = []
+
+    def lose_the_first_heartbeat(commands):
+        replies = call(commands)
+        if not lost and any(each.script is SCRIPTS.beat for each in commands):
+            lost.append(True)
+            server.admin.flushall()
+            raise ChannelLayerUnavailable("the reply is lost, and Redis empty")
+        return replies
+
+    shard.pipe.call = lose_the_first_heartbeat
+    layer.storage.set_will("here!x", [("gone", {})])
+    with layer.listen(["here!"], int):
+        until(lambda: lost)
+        until(lambda: any("wills" in key for key in server.admin.scan_iter()))
 
 
 def test_undecodable_state_is_dropped_and_no_error(server, open_redis):
