@@ -82,6 +82,20 @@ class Bridge:
         set_default_layer(layer)
         return layer
 
+    def lend_layer(self, layer: BaseLayer) -> Callable[[], None]:
+        """Run on ``layer``, whatever else was named; return a function that ends that. For tests.
+
+        It is the default of ``Group`` and ``Channel`` meanwhile.
+        """
+        before = (self._layer, self._layer_pid)
+        self._layer, self._layer_pid = layer, os.getpid()
+        set_default_layer(layer)
+
+        def give_back() -> None:
+            self._layer, self._layer_pid = before
+
+        return give_back
+
     def _find_layer(self, default: str, options: dict[str, Any]) -> BaseLayer:
         url = self._find_url(default)
         if not url and isinstance(self._layer_option, BaseLayer):

@@ -220,6 +220,11 @@ def set_default_layer(layer: BaseLayer | None) -> None:
         _default[LAYER_VARIABLE] = layer
 
 
+def maybe_default_layer() -> BaseLayer | None:
+    """Return the process's layer, if it has one yet."""
+    return _default.get(LAYER_VARIABLE)
+
+
 def get_default_layer() -> BaseLayer:
     """Return the process's layer; open the one that CHANNEL_LAYER names if there is none yet.
 
