@@ -10,6 +10,7 @@
      │   └─ InvalidLayerURL          (ValueError) unknown scheme or option of a layer's URL
      ├─ RoutingError                 (ValueError) bad pattern, import path or consumer
      ├─ RequestAborted               (ConnectionError) the client went away
+     ├─ ConsumerTimeout              (TimeoutError) a consumer took longer than its route allows
      └─ DenyConnection               raised by a websocket.connect consumer, to refuse
 
 A layer translates its client library's exceptions into these at its edge, with `raise … from`.
@@ -24,6 +25,7 @@ __all__ = [
     "ChannelFull",
     "ChannelLayerError",
     "ChannelLayerUnavailable",
+    "ConsumerTimeout",
     "DenyConnection",
     "InvalidLayerURL",
     "InvalidMessage",
@@ -83,6 +85,10 @@ class RoutingError(BridgeError, ValueError):
 
 class RequestAborted(BridgeError, ConnectionError):
     """The client went away while its body was read or its response was written."""
+
+
+class ConsumerTimeout(BridgeError, TimeoutError):
+    """A consumer did not end within the `timeout` of its route, and was interrupted."""
 
 
 class DenyConnection(BridgeError):

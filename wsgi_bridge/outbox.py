@@ -62,12 +62,14 @@ class Outbox:
             failures = outbox.flush(ack=(reply_channel, order))
     """
 
-    __slots__ = ("_entries", "_flushed", "_sent", "_token", "acknowledged", "layer")
+    __slots__ = ("_entries", "_flushed", "_sent", "_token", "acknowledged", "is_shut", "layer")
 
     def __init__(self, layer: BaseLayer) -> None:
         self.layer = layer
         #: Whether the acknowledgement given to `flush` reached the layer.
         self.acknowledged = False
+        #: Whether what is still sent is dropped.
+        self.is_shut = False
         self._entries: list[Entry] = []
         self._sent: list[Entry] | None = None
         self._flushed = False
@@ -108,6 +110,9 @@ class Outbox:
             copied = copy_message(message, layer.max_message_size)
             self._entries.append((layer, to_group, name, copied))
             return
+        if self.is_shut:
+            logger.warning("dropped: a message to %s, of a consumer that took too long", name)
+            return
         deliver(layer, to_group, name, message)
         if not to_group and not ANSWER_KEYS.isdisjoint(message):
             self._sent = self._sent or []
@@ -131,6 +136,10 @@ class Outbox:
         A socket that is refused after all must not be accepted by what was sent to it before.
         """
         self._entries = [entry for entry in self._entries if entry[1] or entry[2] != reply_channel]
+
+    def shut(self) -> None:
+        """Drop, and log, what is sent after `flush`: its peer has been answered without it."""
+        self.is_shut = True
 
     def flush(self, *, ack: tuple[str, int] | None = None) -> list[tuple[str, Exception]]:
         """Send everything, in order; return the name and the exception of each send that failed.

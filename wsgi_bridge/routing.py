@@ -48,20 +48,24 @@ _MISSING = object()
 class Route:
     """One line of the table: channels, filters, and the consumer they lead to. Made by `route`."""
 
-    __slots__ = ("channels", "consumer", "filters", "name", "on_error")
+    __slots__ = ("channels", "consumer", "filters", "name", "on_error", "timeout")
 
     def __init__(
         self,
         channels: Sequence[str],
         consumer: Consumer,
         on_error: str,
+        timeout: float | None,
         filters: Mapping[str, Regex],
     ) -> None:
         if on_error not in ON_ERROR:
             raise RoutingError(f"on_error: {on_error!r}; expected one of {ON_ERROR}")
+        if timeout is not None and not (isinstance(timeout, (int, float)) and timeout > 0):
+            raise RoutingError(f"timeout: {timeout!r}; expected seconds above 0, or None")
         self.channels = tuple(channels)
         self.consumer = consumer
         self.on_error = on_error
+        self.timeout = timeout
         self.filters = _compile_filters(filters)
         self.name = _route_name(self)
 
@@ -101,27 +105,37 @@ def route(
     /,
     *,
     on_error: str = "close",
+    timeout: float | None = None,
     **filters: Regex,
 ) -> Route:
     """Lead the messages of a channel to a consumer.
 
     `channel` is a channel name, or several. `consumer` is called as `consumer(message,
     **named_groups)`; a string is imported ("package.module.function"). `on_error` says what
-    becomes of a socket whose consumer raised: "close" (1011) or "continue". Each further keyword
-    is a message key and the regular expression that its value must match. Raise RoutingError for
+    becomes of a socket whose consumer raised: "close" (1011) or "continue". A consumer that has
+    not ended after `timeout` seconds counts as failed: it is interrupted where that is possible (in
+    a greenlet, when it waits), and its peer is answered in any case. Each further keyword is a
+    message key and the regular expression that its value must match. Raise RoutingError for
     whatever of this cannot work.
     """
     channels = (channel,) if isinstance(channel, str) else tuple(channel)
     if not channels or not all(isinstance(name, str) and name for name in channels):
         raise RoutingError(f"channel: {channel!r}; expected a channel name, or several")
-    return Route(channels, _callable(consumer), on_error, filters)
+    return Route(channels, _callable(consumer), on_error, timeout, filters)
 
 
-def route_class(consumer: Consumer | str, /, *, on_error: str = "close", **filters: Regex) -> Route:
+def route_class(
+    consumer: Consumer | str,
+    /,
+    *,
+    on_error: str = "close",
+    timeout: float | None = None,
+    **filters: Regex,
+) -> Route:
     """Lead the messages of every channel that a consumer class serves to that class.
 
     `consumer` is a class with `channel_names()`, like those of `wsgi_bridge.generic`, or its
-    dotted name; `on_error` and `filters` are those of `route`. Raise RoutingError likewise.
+    dotted name; the other arguments are those of `route`. Raise RoutingError likewise.
     """
     found = _callable(consumer)
     names = getattr(found, "channel_names", None)
@@ -129,7 +143,7 @@ def route_class(consumer: Consumer | str, /, *, on_error: str = "close", **filte
         raise RoutingError(
             f"consumer: {found!r}; expected a class with channel_names(); see route()"
         )
-    return Route(sorted(names()), found, on_error, filters)
+    return Route(sorted(names()), found, on_error, timeout, filters)
 
 
 def include(routing: Iterable[Entry] | str, /, **prefixes: Regex) -> Include:
@@ -150,6 +164,7 @@ class Router:
         """Compile a list of routes and includes, or the dotted name of one; None has none."""
         entries = _entries(() if routing is None else routing)
         self.channels = frozenset(_channels(entries))
+        self.routes = tuple(dict.fromkeys(_routes(entries)))
         self._tests = {channel: _compile(entries, channel) for channel in self.channels}
         self._websocket_tests = [
             test
@@ -177,6 +192,11 @@ class Router:
 def _channels(entries: Iterable[Entry]) -> Iterator[str]:
     for entry in entries:
         yield from _channels(entry.routing) if isinstance(entry, Include) else entry.channels
+
+
+def _routes(entries: Iterable[Entry]) -> Iterator[Route]:
+    for entry in entries:
+        yield from _routes(entry.routing) if isinstance(entry, Include) else (entry,)
 
 
 def _compile(entries: Iterable[Entry], channel: str, *, lenient: bool = False) -> tuple[Test, ...]:

@@ -11,6 +11,7 @@ import pytest
 from wsgi_bridge import exceptions, messages
 from wsgi_bridge.layers.base import DEFAULT_CAPACITY
 from wsgi_bridge.layers.statistics import RATE_WINDOW, Statistics
+from wsgi_bridge.route_statistics import RouteStatistics
 from wsgi_bridge.server.server import Counters
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
@@ -33,7 +34,8 @@ def first_cells(text: str) -> set[str]:
 def test_every_count_of_the_server_and_the_layer_is_explained() -> None:
     text = (REFERENCE / "statistics.md").read_text()
     counted = {each.name for each in fields(Counters)} | set(Statistics.__annotations__)
-    assert first_cells(text) - {"layer"} == counted | {"consumers"}
+    of_routes = {*RouteStatistics("", ()).figures(), "queue_age"}
+    assert first_cells(text) - {"layer", "routes"} == counted | of_routes | {"consumers"}
 
 
 def test_rates_are_over_the_seconds_that_the_page_says() -> None:

@@ -58,13 +58,19 @@ class BaseConsumer:
 
     @classmethod
     def as_route(
-        cls, attrs: Mapping[str, Any] | None = None, /, *, on_error: str = "close", **filters: Regex
+        cls,
+        attrs: Mapping[str, Any] | None = None,
+        /,
+        *,
+        on_error: str = "close",
+        timeout: float | None = None,
+        **filters: Regex,
     ) -> Route:
         """Return a route to this class, or to a subclass with these class attributes."""
         consumer = cls
         if attrs:
             consumer = type(cls.__name__, (cls,), {"__module__": cls.__module__, **attrs})
-        return route_class(consumer, on_error=on_error, **filters)
+        return route_class(consumer, on_error=on_error, timeout=timeout, **filters)
 
     def dispatch(self, message: Message, /, **kwargs: Any) -> None:
         """Call the method that `method_mapping` names for the channel of the message."""

@@ -56,7 +56,7 @@ class Engine:
         self.clock = clock or FakeClock(is_running=is_shared)
         self.raise_exceptions = raise_exceptions
         self._opened = self._open(layer) if isinstance(layer, str) else None
-        self.strands = Strands()
+        self.strands = Strands(self.clock)
         self.shared_layer = self._opened or cast(BaseLayer, layer)
         self._turns = InterleavedLayer(self.shared_layer, self.strands, self.clock)
         self.layer = cast(BaseLayer, self._turns)

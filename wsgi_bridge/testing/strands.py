@@ -7,13 +7,17 @@ test's thread as well; then the test goes on, and comes back to it. It is left n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import Context
 from typing import Any
 
 import greenlet
 
-from wsgi_bridge.exceptions import RequestAborted
+from wsgi_bridge.exceptions import ConsumerTimeout, RequestAborted
+from wsgi_bridge.testing.clock import FakeClock
+
+NEVER = float("inf")
 
 
 class Strand(greenlet.greenlet):
@@ -23,6 +27,12 @@ class Strand(greenlet.greenlet):
     channels: Sequence[str] = ()
     #: The reply channel that it has just sent to.
     replied_to = ""
+    #: When it is to be interrupted.
+    deadline = NEVER
+
+
+class _Interrupt(BaseException):
+    """The time of a strand is up. No Exception, which a consumer might catch and go on."""
 
 
 class Strands:
@@ -35,7 +45,8 @@ class Strands:
     #: So that the server has its turn between two messages.
     free = 1
 
-    def __init__(self) -> None:
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
         self.held: set[str] = set()
         self.abandoned: set[str] = set()
         self._parked: list[Strand] = []
@@ -57,14 +68,29 @@ class Strands:
         """Go on with everything that is left halfway; whether any of it could."""
         has_moved = False
         for strand in list(self._parked):
-            if strand.replied_to in self.held:
+            is_late = strand.deadline <= self._clock()
+            if strand.replied_to in self.held and not is_late:
                 continue
-            can_go_on = not strand.channels
+            can_go_on = is_late or not strand.channels
             self._parked.remove(strand)
             strand.parent = greenlet.getcurrent()
-            strand.switch()
+            strand.throw(_Interrupt()) if is_late else strand.switch()
             has_moved = has_moved or can_go_on or strand.dead
         return has_moved
+
+    @contextmanager
+    def time_limit(self, seconds: float) -> Iterator[None]:
+        """Raise ConsumerTimeout out of a block that waits for longer, by the test's clock."""
+        strand = greenlet.getcurrent()
+        assert isinstance(strand, Strand)
+        strand.deadline = self._clock() + seconds
+        try:
+            yield
+        except _Interrupt as exc:
+            raise ConsumerTimeout(f"not done in {seconds} s") from exc
+        finally:
+            strand.deadline = NEVER
+            strand.channels, strand.replied_to = (), ""
 
     def pause(self, reply_channel: str) -> None:
         """Let the server have its turn with what was sent; no more than that outside a strand.
