@@ -3,8 +3,8 @@
 PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 8000
-# What the benchmark is given, for instance ARGS=--quick; the table in the documentation is written
-# by a run without any.
+# What the benchmark or the audit is given, for instance ARGS=--quick; the table in the documentation
+# is written by a run of the benchmark without any.
 ARGS ?=
 
 VENV := .venv
@@ -18,7 +18,7 @@ BENCH_STAMP := $(VENV)/made-bench-$(SUM)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-core test-patched test-servers coverage lint format bench docs clean
+.PHONY: help demo test test-core test-patched test-servers coverage lint format bench audit docs clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -41,10 +41,11 @@ test-core: | $(STAMP)
 	@tools/need redis-server
 	$(BIN)/python -m pytest -n auto --dist loadfile --ignore tests/integration
 
-# The core makes the same promises to greenlets as to threads.
+# The core makes the same promises to greenlets as to threads. The command has a process of its own.
 test-patched: | $(STAMP)
 	@tools/need redis-server
-	$(BIN)/python -m gevent.monkey --module pytest -q tests/wsgi_bridge
+	$(BIN)/python -m gevent.monkey --module pytest -q tests/wsgi_bridge \
+	    --ignore tests/wsgi_bridge/commands
 
 # One after another: they measure memory and time, and two browsers fill two cores.
 test-servers: | $(STAMP)
@@ -70,6 +71,10 @@ format: | $(STAMP) ## put the code in order
 bench: | $(BENCH_STAMP) ## measure against the peers and write the table (ARGS)
 	@tools/need wrk redis-server
 	$(BIN)/python -m tests.benchmarks $(or $(ARGS),--markdown docs/topics/benchmark-results.md)
+
+audit: | $(STAMP) ## account for every message while processes are killed (ARGS)
+	@tools/need redis-server
+	$(BIN)/python -m tests.audit $(or $(ARGS),ipc --kill)
 
 docs: | $(STAMP) ## build the documentation into docs/_build/html
 	$(BIN)/sphinx-build -q -W --keep-going -n -b html -d docs/_build/doctrees docs docs/_build/html

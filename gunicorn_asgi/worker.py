@@ -47,8 +47,6 @@ IGNORED_SETTINGS = (
     "http_protocols",
     "http2_cleartext",
 )
-# Messages that wait for consumers of one process, at least; see `_open_layer`.
-MIN_CAPACITY = 1000
 
 
 class Worker(BaseWorker):
@@ -190,18 +188,15 @@ class Worker(BaseWorker):
     def _open_layer(self, bridge: Bridge) -> BaseLayer:
         """Open the layer, with room for what this process's own connections can have in flight.
 
-        Each connection has one request or one event on its way, and a consumer a window of
-        messages: a burst of all of them at once is no overload. What the layer's URL says goes
-        before this.
+        What the layer's URL says goes before this.
 
         Several workers share a layer, which is their gunicorn's unless the site names one.
         """
         from wsgi_bridge.bridge import DEFAULT_LAYER
         from wsgi_bridge.layers import has_layer
         from wsgi_bridge.layers.memory import MemoryLayer
+        from wsgi_bridge.server.capacity import server_capacity
 
-        most = max(MIN_CAPACITY, self.cfg.worker_connections)
-        channels = {"http.*": most, "websocket.*": most, "gunicorn.response.*": 16 * most}
         has_siblings = self.cfg.workers > 1
         default = DEFAULT_LAYER
         if has_siblings and has_layer("ipc"):
@@ -211,7 +206,7 @@ class Worker(BaseWorker):
         layer = bridge.open_layer(
             default=default,
             local_first=True,
-            channel_capacity=channels,
+            channel_capacity=server_capacity(self.cfg.worker_connections),
         )
         if has_siblings and isinstance(layer, MemoryLayer) and self.age == 1:  # once is enough
             self.log.warning(

@@ -31,6 +31,7 @@ ONLY = {
     "httptools": ("wsgi_bridge.server", "gunicorn_asgi", "uwsgi_asgi"),
     "pytest": ("wsgi_bridge.testing.pytest_plugin",),
     "redis": ("wsgi_bridge.layers.redis",),
+    "rich": ("wsgi_bridge.commands",),
     "lmdb": ("wsgi_bridge.layers.ipc",),
     "flask": ("wsgi_bridge.contrib.flask",),
     "django": ("wsgi_bridge.contrib.django",),

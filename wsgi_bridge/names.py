@@ -17,10 +17,12 @@ import re
 from wsgi_bridge.exceptions import InvalidName
 
 __all__ = [
+    "MAX_KEY_SIZE",
     "MAX_NAME_LENGTH",
     "SUFFIX_LENGTH",
     "check_channel",
     "check_group",
+    "check_key",
     "check_pattern",
     "check_reader",
     "reader_of",
@@ -28,6 +30,10 @@ __all__ = [
 
 #: Longest name, in characters; the draft says "less than 100".
 MAX_NAME_LENGTH = 99
+
+#: Bytes of the longest key of a layer's storage: beside a channel's name there is room for it in a
+#: key of any backend (LMDB's have 511 bytes).
+MAX_KEY_SIZE = 250
 
 #: What a layer appends to a pattern in `new_channel`, in characters (96 random bits).
 SUFFIX_LENGTH = 16
@@ -71,6 +77,24 @@ def check_group(name: str) -> None:
     if isinstance(name, str) and len(name) <= MAX_NAME_LENGTH and _match_group(name):
         return
     raise InvalidName(f"{name!r} is not a group name: expected {_CHARACTERS}, {_LENGTH}")
+
+
+def check_key(key: str) -> None:
+    """Refuse what cannot name a value, a log or a scheduled message of a layer's storage.
+
+    That is any text but the empty one, without a zero character. Raises InvalidName.
+    """
+    if isinstance(key, str) and key and "\0" not in key and len(_encoded(key)) <= MAX_KEY_SIZE:
+        return
+    expected = f"text of 1 to {MAX_KEY_SIZE} bytes in UTF-8, without a zero character"
+    raise InvalidName(f"{key!r} is not a key: expected {expected}")
+
+
+def _encoded(key: str) -> bytes:
+    try:
+        return key.encode()
+    except UnicodeEncodeError as exc:
+        raise InvalidName(f"{key!r} is not a key: {exc.reason}") from exc
 
 
 def check_pattern(pattern: str) -> None:

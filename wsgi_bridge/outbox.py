@@ -176,6 +176,8 @@ def _add_ack(entries: list[Entry], layer: BaseLayer, ack: tuple[str, int]) -> bo
 
 def _deliver_all(entries: list[Entry], failures: list[tuple[str, Exception]]) -> bool:
     """Send messages in order, those to channels of one layer together; whether the last one was."""
+    if len(entries) == 1:  # most have one: the answer
+        return _try_deliver(entries, failures)
     delivered = False
     at = 0
     while at < len(entries):
@@ -194,14 +196,15 @@ def _try_deliver(entries: list[Entry], failures: list[tuple[str, Exception]]) ->
     A failure is noted and not raised, since others wait behind this one.
     """
     layer, to_group, name, message = entries[0]
-    errors: Sequence[Exception | None] = (None,)
+    errors: Sequence[Exception | None]
     try:
         if to_group:
             layer.send_group(name, message)
-        elif len(entries) == 1:
+            return True
+        if len(entries) == 1:
             layer.hand_over(name, message)  # a copy that was checked, and is nobody else's
-        else:
-            errors = layer.hand_over_many([(name, message) for _, _, name, message in entries])
+            return True
+        errors = layer.hand_over_many([(name, message) for _, _, name, message in entries])
     except ChannelLayerError as exc:
         errors = [exc] * len(entries)
     except Exception as exc:  # a third party's layer: the acknowledgement must still go out

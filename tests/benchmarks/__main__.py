@@ -6,23 +6,25 @@ import os
 import platform
 import shlex
 import signal
+import subprocess
 import sys
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from tests.benchmarks.bench import Bench, Scenario
 from tests.benchmarks.loads import check_tools
 from tests.benchmarks.report import claims, measured
-from tests.benchmarks.scenarios import SCENARIOS, Bench, Scenario
+from tests.benchmarks.scenarios import FAMILIES, SCENARIOS
 from tests.benchmarks.servers import raise_descriptor_limit
 
 PACKAGES = ("wsgi-bridge", "gunicorn", "gevent", "uvicorn", "uvloop", "httptools", "websockets")
-PACKAGES += ("wsproto", "channels", "channels_redis", "gunicorn_h1c")
+PACKAGES += ("wsproto", "channels", "channels_redis", "gunicorn_h1c", "lmdb", "redis", "msgpack")
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     """Return the options of `arguments`."""
-    names = [scenario.name for scenario in SCENARIOS if scenario.is_default]
+    names = [*FAMILIES, *(scenario.name for scenario in SCENARIOS)]
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks",
         description="Measure our worker beside its peers: server on one core, load on another.",
@@ -35,6 +37,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--deflate", action="store_true", help="also echo compressed frames")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the tables here")
     options = parser.parse_args(arguments)
+    options.only = [
+        name for each in options.only or FAMILIES for name in FAMILIES.get(each, [each])
+    ]
     known = {server.name for scenario in SCENARIOS for server in scenario.servers}
     if unknown := set(options.servers or ()) - known:
         parser.error(f"no such server: {sorted(unknown)}; there are {sorted(known)}")
@@ -45,8 +50,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 def chosen(options: argparse.Namespace) -> list[Scenario]:
     """Return the scenarios to run, each with the servers that were asked for."""
-    wanted = options.only or [scenario.name for scenario in SCENARIOS if scenario.is_default]
-    wanted = wanted + ["echo-deflate"] * options.deflate
+    wanted = options.only + ["echo-deflate"] * options.deflate
     scenarios = [scenario for scenario in SCENARIOS if scenario.name in wanted]
     if options.servers is None:
         return scenarios
@@ -64,6 +68,8 @@ def machine() -> str:
             packages.append(f"{name} {version(name)}")
         except PackageNotFoundError:
             continue
+    redis = subprocess.run(["redis-server", "-v"], capture_output=True, text=True, check=True)
+    packages.append(f"Redis {redis.stdout.partition('v=')[2].split()[0]}")
     command = shlex.join(["python", "-m", "tests.benchmarks", *sys.argv[1:]])
     return (
         f"`{command}`\n\nPython {platform.python_version()}, {_processor()}, "

@@ -1,4 +1,4 @@
-"""The load on a server, made by another process on another core: wrk, or websocket_client.py.
+"""The load on a server, made by another process: wrk, or one of ours (child.py).
 
 A load reports what it got through and how long each answer took; it knows nothing of the
 server's cost, which the caller reads around `Client.run` or `wrk`.
@@ -31,12 +31,12 @@ class Load:
     """The share of its core that the load itself used: near 1, it measured itself."""
 
 
-def wrk(port: int, core: int, *, connections: int, seconds: float) -> Load:
+def wrk(port: int, core: int | None, *, connections: int, seconds: float) -> Load:
     """Request `/` over `connections` keep-alive connections for `seconds`; blocks.
 
     Raises RuntimeError when a socket failed or an answer was not a success.
     """
-    command = ["taskset", "-c", str(core), "wrk", "-t1", f"-c{connections}", "--latency"]
+    command = [*pinned(core), "wrk", "-t1", f"-c{connections}", "--latency"]
     before = _children_cpu()
     output = subprocess.run(
         [*command, f"-d{max(1, round(seconds))}s", f"http://127.0.0.1:{port}/"],
@@ -69,42 +69,43 @@ def _children_cpu() -> float:
     return used.ru_utime + used.ru_stime
 
 
-class WebSocketClient:
-    """A websocket_client.py whose sockets are open and that waits for `run`.
+class Client:
+    """A load process of ours (child.py) that is ready and waits for `run`.
 
-    Owner: the `with` block, whose end closes all sockets. `mode` is echo, group or idle.
+    Owner: the `with` block, whose end ends the process.
     """
 
-    def __init__(self, mode: str, port: int, core: int, *, sockets: int, deflate: bool = False):
-        command = ["taskset", "-c", str(core), sys.executable, "-m"]
-        command += ["tests.benchmarks.websocket_client", mode, str(port), str(sockets)]
+    def __init__(self, module: str, *arguments: object, core: int | None):
+        command = [*pinned(core), sys.executable, "-m", module, *map(str, arguments)]
+        self._name = f"{module} {arguments[0]}"
         self._process = subprocess.Popen(
-            command + ["--deflate"] * deflate,
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def __enter__(self) -> "WebSocketClient":
+    def __enter__(self) -> "Client":
         if self._process.stdout.readline() != "ready\n":
             self.__exit__()
-            raise RuntimeError("the WebSocket load client could not open its sockets")
+            raise RuntimeError(f"the load {self._name} is not ready; its message is above")
         return self
 
     def run(self, seconds: float) -> Load:
-        """Work for `seconds`; blocks. Raises RuntimeError when the server broke off or lied."""
+        """Work for `seconds`; blocks. Raises RuntimeError when an answer was wrong or missing."""
         self._process.stdin.write(f"{seconds}\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError("the WebSocket load client failed; its message is above")
+            raise RuntimeError(f"the load {self._name} failed; its message is above")
         return Load(**json.loads(line))
 
     def __exit__(self, *exc_info: object) -> None:
         self._process.stdin.close()
         self._process.wait(READY_SECONDS)
         self._process.stdout.close()
+
+
+def pinned(core: int | None) -> list[str]:
+    """Return what goes before a command that is to run on that core, or on any if None."""
+    return [] if core is None else ["taskset", "-c", str(core)]
 
 
 def check_tools(*names: str) -> None:

@@ -4,19 +4,41 @@ Text in, text out; measures nothing.
 """
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
-from tests.benchmarks.scenarios import CLAIMS, Claim, Sample, Scenario
+from tests.benchmarks.bench import Sample, Scenario
+from tests.benchmarks.scenarios import CLAIMS, Claim
 
 KB = 1000
+Row = tuple[str, ...]
 Samples = dict[str, list[Sample]]
+Rows = Callable[[Scenario, Samples], Iterator[Row]]
 # A load that uses so much of its core may have been what was measured.
 BUSY_LOAD = 0.9
 
-MEASURES: dict[str, tuple[str, Callable[[Sample], float]]] = {
-    "cost": ("CPU per operation", lambda sample: sample.cost),
-    "p50": ("time to the last receiver", lambda sample: sample.load.p50),
-    "memory": ("memory per socket", lambda sample: sample.memory),
+
+@dataclass(frozen=True)
+class Measure:
+    """A figure of a sample, of which less is better; `unit` of `size` is what it is shown in."""
+
+    words: str
+    of: Callable[[Sample], float]
+    unit: str = ""
+    size: float = 1.0
+
+    def shown(self, figure: float) -> str:
+        """Return a figure with its unit."""
+        return f"{figure / self.size:.3g} {self.unit}"
+
+
+MEASURES = {
+    "cost": Measure("CPU per operation", lambda sample: sample.cost),
+    "p50": Measure("time to the last receiver", lambda sample: sample.load.p50),
+    "memory": Measure("memory per socket", lambda sample: sample.memory, "KB", KB),
+    "rate": Measure("round trips a second", lambda sample: 1 / sample.rate),
+    "latency": Measure("p50 of a round trip", lambda sample: sample.load.p50, "µs", 1e-6),
+    "share": Measure("CPU of a process", lambda sample: sample.share, "% of a core", 0.01),
 }
 
 
@@ -25,38 +47,54 @@ def median(samples: list[Sample], of: Callable[[Sample], float]) -> float:
     return statistics.median(map(of, samples))
 
 
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    """Return a Markdown table whose columns line up."""
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+def table(rows: list[Row]) -> str:
+    """Return a Markdown table whose columns line up; the first row is its head."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     rule = tuple("-" * width for width in widths)
-    lines = (map(str.ljust, row, widths) for row in (head, rule, *rows))
+    lines = (map(str.ljust, row, widths) for row in (rows[0], rule, *rows[1:]))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def measured(scenario: Scenario, samples: Samples) -> str:
     """Return the section of one scenario: a row a server."""
-    if scenario.is_memory:
-        body = table(("server", "KB each", "lowest to highest"), list(_memory_rows(samples)))
-    else:
-        head = ("server", f"{scenario.operations}/s", "p50 ms", "p99 ms")
-        head += ("server CPU µs each", "lowest to highest", "core of server", "of load")
-        body = table(head, [_load_row(name, rounds) for name, rounds in samples.items()])
-    return f"## {scenario.title}\n\n{body}\n"
+    return f"## {scenario.title}\n\n{table(list(TABLES[scenario.table](scenario, samples)))}\n"
 
 
-def _load_row(name: str, samples: list[Sample]) -> tuple[str, ...]:
-    costs = [sample.cost for sample in samples]
-    busy = median(samples, lambda sample: sample.load.busy)
-    return (
-        name,
-        f"{median(samples, lambda sample: sample.rate):,.0f}",
-        f"{median(samples, lambda sample: sample.load.p50) * 1e3:.2f}",
-        f"{median(samples, lambda sample: sample.load.p99) * 1e3:.2f}",
-        f"{statistics.median(costs):.1f}",
-        f"{min(costs):.1f} to {max(costs):.1f}",
-        _core_share(samples),
-        f"{busy:.0%}{' (too busy)' if busy > BUSY_LOAD else ''}",
+def _server_rows(scenario: Scenario, samples: Samples) -> Iterator[Row]:
+    """Yield what a server got through and what that cost it; the load is not its concern."""
+    yield (
+        *("server", f"{scenario.operations}/s", "p50 ms", "p99 ms"),
+        *("server CPU µs each", "lowest to highest", "core of server", "of load"),
     )
+    for name, rounds in samples.items():
+        busy = median(rounds, lambda sample: sample.load.busy)
+        yield (
+            name,
+            f"{median(rounds, lambda sample: sample.rate):,.0f}",
+            f"{median(rounds, lambda sample: sample.load.p50) * 1e3:.2f}",
+            f"{median(rounds, lambda sample: sample.load.p99) * 1e3:.2f}",
+            *_spread([sample.cost for sample in rounds], ".1f"),
+            _core_share(rounds),
+            f"{busy:.0%}{' (too busy)' if busy > BUSY_LOAD else ''}",
+        )
+
+
+def _layer_rows(scenario: Scenario, samples: Samples) -> Iterator[Row]:
+    """Yield what two processes got through together; the load is one of them."""
+    yield (
+        *("layer", f"{scenario.operations}/s", "lowest to highest", "p50 µs", "p99 µs"),
+        *("CPU µs each", "core of one process", "of the other"),
+    )
+    for name, rounds in samples.items():
+        yield (
+            name,
+            *_spread([sample.rate for sample in rounds], ",.0f"),
+            f"{median(rounds, lambda sample: sample.load.p50) * 1e6:,.0f}",
+            f"{median(rounds, lambda sample: sample.load.p99) * 1e6:,.0f}",
+            f"{median(rounds, lambda sample: sample.cost_of_both):.1f}",
+            _core_share(rounds),
+            f"{median(rounds, lambda sample: sample.load.busy):.0%}",
+        )
 
 
 def _core_share(samples: list[Sample]) -> str:
@@ -66,11 +104,30 @@ def _core_share(samples: list[Sample]) -> str:
     return f"{used:.0%} + {waited:.0%} waiting"
 
 
-def _memory_rows(samples: Samples):
+def _memory_rows(scenario: Scenario, samples: Samples) -> Iterator[Row]:
+    yield "server", "KB each", "lowest to highest"
     for name, rounds in samples.items():
-        sizes = [sample.memory / KB for sample in rounds]
-        spread = f"{min(sizes):.1f} to {max(sizes):.1f}"
-        yield name, f"{statistics.median(sizes):.1f}", spread
+        yield name, *_spread([sample.memory / KB for sample in rounds], ".1f")
+
+
+def _idle_rows(scenario: Scenario, samples: Samples) -> Iterator[Row]:
+    yield "processes", "% of a core each", "lowest to highest"
+    for name, rounds in samples.items():
+        yield name, *_spread([sample.share * 100 for sample in rounds], ".3f")
+
+
+def _spread(figures: list[float], form: str) -> Row:
+    """Return the median, and the lowest and highest."""
+    median_, low, high = statistics.median(figures), min(figures), max(figures)
+    return f"{median_:{form}}", f"{low:{form}} to {high:{form}}"
+
+
+TABLES: dict[str, Rows] = {
+    "servers": _server_rows,
+    "layers": _layer_rows,
+    "memory": _memory_rows,
+    "idle": _idle_rows,
+}
 
 
 def claims(scenarios: list[Scenario], results: dict[str, Samples]) -> str:
@@ -82,20 +139,23 @@ def claims(scenarios: list[Scenario], results: dict[str, Samples]) -> str:
         if claim.scenario == scenario.name
         and (row := _maybe_claim_row(scenario, claim, results[scenario.name]))
     ]
-    return table(("work", "against", "ratio of", "at least", "reached"), rows) if rows else ""
+    head = ("work", "who", "against", "measure", "at least", "reached")
+    return table([head, *rows]) if rows else ""
 
 
-def _maybe_claim_row(scenario: Scenario, claim: Claim, samples: Samples):
-    ours = next((server.name for server in scenario.servers if server.ours), None)
-    if not (samples.get(ours) and samples.get(claim.peer)):
+def _maybe_claim_row(scenario: Scenario, claim: Claim, samples: Samples) -> Row | None:
+    if not samples.get(claim.server) or (claim.peer and not samples.get(claim.peer)):
         return None
-    words, of = MEASURES[claim.measure]
-    mine, theirs = median(samples[ours], of), median(samples[claim.peer], of)
-    ratio = theirs / mine
+    measure = MEASURES[claim.measure]
+    mine = median(samples[claim.server], measure.of)
+    figures = []
+    if claim.peer:
+        ratio = median(samples[claim.peer], measure.of) / mine
+        figures.append(f"{ratio:.2f} times")
     if claim.below:
-        reached, target = mine < claim.below, f"below {claim.below / KB:.0f} KB"
-        figures = f"{ratio:.1f} ({mine / KB:.1f} KB)"
+        figures.append(measure.shown(mine))
+        is_reached, target = mine < claim.below, f"below {measure.shown(claim.below)}"
     else:
-        reached, target, figures = ratio >= claim.at_least, f"{claim.at_least:g}", f"{ratio:.2f}"
-    verdict = figures if reached else f"{figures}, missed"
-    return scenario.title, claim.peer, words, target, verdict
+        is_reached, target = ratio >= claim.at_least, f"{claim.at_least:.2g} times"
+    verdict = ", ".join(figures if is_reached else [*figures, "missed"])
+    return scenario.title, claim.server, claim.peer or "-", measure.words, target, verdict

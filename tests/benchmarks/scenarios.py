@@ -1,106 +1,84 @@
 """What is compared: the works, the servers that do each, and what ours must reach.
 
-Tables and the loops that fill them; how a server runs is servers.py, how it is loaded loads.py.
-The servers of a work all run during it and are loaded in turn, round after round, so that a
-machine that slows down slows down all of them.
+Tables, and how each work is loaded. How they are measured is bench.py, how a server runs
+servers.py, how it is loaded loads.py.
 """
 
 import importlib.util
-import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
-from tests.benchmarks import cpu
-from tests.benchmarks.loads import Load, WebSocketClient, wrk
-from tests.benchmarks.servers import Running, Server, gunicorn, running, running_redis, uvicorn
-
-logger = logging.getLogger(__name__)
+from tests.benchmarks.bench import LoadMaker, Scenario, websocket_client
+from tests.benchmarks.loads import Client, Load, wrk
+from tests.benchmarks.servers import Running, Server, gunicorn, layer_process, uvicorn
 
 HTTP_CONNECTIONS = 64
 ECHO_SOCKETS = 64
 GROUP_SOCKETS = 1_000
 IDLE_SOCKETS = 10_000
-WARM_UP_SECONDS = 1.0
-# Handshakes leave garbage, and buffers that are given back: memory is read after that.
-SETTLE_SECONDS = 3.0
+IN_FLIGHT = 64
+MEMBERS_OF_A_PROCESS = 500
+IDLE_PROCESSES = 4
 
 NO_DEFLATE = ("--ws-per-message-deflate", "false")
 
 
 @dataclass(frozen=True)
-class Sample:
-    """One round of one server. CPU and waiting are seconds; memory is bytes a connection."""
-
-    load: Load
-    cpu: float = 0.0
-    waited: float = 0.0
-    memory: float = 0.0
-
-    @property
-    def rate(self) -> float:
-        """Operations a second."""
-        return self.load.operations / self.load.seconds
-
-    @property
-    def cost(self) -> float:
-        """Server CPU microseconds for an operation."""
-        return self.cpu / self.load.operations * 1e6
-
-    @property
-    def summary(self) -> str:
-        """One line for who waits for the tables."""
-        if self.memory:
-            return f"{self.memory:,.0f} bytes each"
-        return f"{self.rate:,.0f} operations/s, {self.cost:.1f} µs of CPU each"
-
-
-LoadMaker = Callable[[int, int], AbstractContextManager[Callable[[float], Load]]]
-"""Called with port and core; yields what loads for some seconds."""
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """One work, and the servers that do it; `title` and `operations` are for the tables."""
-
-    name: str
-    title: str
-    operations: str
-    load: LoadMaker
-    servers: tuple[Server, ...]
-    is_memory: bool = False
-    is_default: bool = True
-
-
-@dataclass(frozen=True)
 class Claim:
-    """What ours must reach in a scenario: a ratio to `peer`, or `below` bytes a connection."""
+    """What ours must reach in a scenario: a ratio to `peer`, or `below` so many of the measure."""
 
     scenario: str
-    peer: str
     measure: str
-    """A member of Measure in report.py."""
+    """A member of MEASURES in report.py."""
+    peer: str = ""
     at_least: float = 0.0
     below: float = 0.0
+    server: str = "ours"
 
 
 @contextmanager
-def _http_load(port: int, core: int) -> Iterator[Callable[[float], Load]]:
-    yield lambda seconds: wrk(port, core, connections=HTTP_CONNECTIONS, seconds=seconds)
+def _http_load(server: Running, core: int | None) -> Iterator[Callable[[float], Load]]:
+    yield lambda seconds: wrk(server.port, core, connections=HTTP_CONNECTIONS, seconds=seconds)
 
 
 def _websocket_load(mode: str, sockets: int, *, deflate: bool = False) -> LoadMaker:
     @contextmanager
-    def load(port: int, core: int) -> Iterator[Callable[[float], Load]]:
-        with WebSocketClient(mode, port, core, sockets=sockets, deflate=deflate) as client:
+    def load(server: Running, core: int | None) -> Iterator[Callable[[float], Load]]:
+        with websocket_client(mode, server, core, sockets=sockets, deflate=deflate) as client:
             yield client.run
 
     return load
 
 
+def _layer_load(role: str, **options: int) -> LoadMaker:
+    """Load through the server's layer, by the kind of process that the server is one of."""
+    flags = [f"--{option.replace('_', '-')}={value}" for option, value in options.items()]
+
+    @contextmanager
+    def load(server: Running, core: int | None) -> Iterator[Callable[[float], Load]]:
+        *_, kind, _ = (part for part in server.server.command if not part.startswith("--"))
+        arguments = (role, kind, server.layer, f"--port={server.port}", *flags)
+        with Client("tests.benchmarks.layers", *arguments, core=core) as client:
+            yield client.run
+
+    return load
+
+
+@contextmanager
+def _no_load(server: Running, core: int | None) -> Iterator[Callable[[float], Load]]:
+    """Let the processes be; an operation is one of them."""
+
+    def leave_alone(seconds: float) -> Load:
+        time.sleep(seconds)
+        return Load(IDLE_PROCESSES, seconds, 0.0, 0.0, 0.0)
+
+    yield leave_alone
+
+
 def _bridge(app: str, *options: str) -> Server:
-    return gunicorn("ours", app, "gunicorn_asgi.Worker", *options, ours=True)
+    return gunicorn("ours", app, "gunicorn_asgi.Worker", *options)
 
 
 def _gevent_servers() -> Iterator[Server]:
@@ -118,7 +96,19 @@ def _uvicorn_echo(*options: str) -> tuple[Server, ...]:
     )
 
 
-SCENARIOS = (
+def _workers(name: str, workers: int, *, layer: str = "") -> Server:
+    """Return several of our workers, the cost of the process that supervises them included."""
+    server = gunicorn(name, "hello_wsgi", "gunicorn_asgi.Worker", workers=workers)
+    return replace(server, has_arbiter=False, layer=layer, layer_variable="CHANNEL_LAYER")
+
+
+def _idle(name: str, kind: str, layer: str) -> Server:
+    """Return processes with a layer open and a receiver that waits, and one that started them."""
+    server = layer_process(name, "idle", kind, layer, processes=IDLE_PROCESSES)
+    return replace(server, has_arbiter=True, workers=IDLE_PROCESSES)
+
+
+SERVERS = (
     Scenario(
         "hello",
         f"hello world over {HTTP_CONNECTIONS} keep-alive connections",
@@ -140,7 +130,7 @@ SCENARIOS = (
         _websocket_load("group", GROUP_SOCKETS),
         (
             _bridge("group_bridge"),
-            uvicorn("Channels 4", "group_channels", *NO_DEFLATE, needs_redis=True),
+            uvicorn("Channels 4", "group_channels", *NO_DEFLATE, layer="redis"),
             uvicorn("uvicorn, a set", "group_asgi", *NO_DEFLATE),
         ),
     ),
@@ -154,7 +144,7 @@ SCENARIOS = (
             uvicorn("uvicorn", "echo_asgi", *NO_DEFLATE),
             gunicorn("gunicorn asgi", "echo_asgi", "asgi", "--asgi-lifespan", "off"),
         ),
-        is_memory=True,
+        table="memory",
     ),
     Scenario(
         "echo-deflate",
@@ -166,72 +156,107 @@ SCENARIOS = (
     ),
 )
 
-CLAIMS = (
-    Claim("hello", "gunicorn gevent", "cost", at_least=5.0),
-    Claim("hello", "uvicorn", "cost", at_least=1.0),
-    Claim("echo", "uvicorn", "cost", at_least=1.0),
-    Claim("group", "Channels 4", "p50", at_least=15.0),
-    Claim("group", "Channels 4", "cost", at_least=15.0),
-    Claim("idle", "uvicorn", "memory", below=8_000),
-    Claim("idle", "gunicorn asgi", "memory", below=8_000),
+LAYERS = (
+    Scenario(
+        "layer-many",
+        f"requests and answers between two processes, {IN_FLIGHT} in flight",
+        "round trips",
+        _layer_load("ask", in_flight=IN_FLIGHT),
+        (
+            layer_process("ipc", "answer", "greenlets", "ipc"),
+            layer_process("redis", "answer", "greenlets", "redis"),
+            layer_process("channels_redis", "answer", "channels", "redis"),
+        ),
+        table="layers",
+    ),
+    Scenario(
+        "layer-one",
+        "requests and answers between two processes, one at a time",
+        "round trips",
+        _layer_load("ask", in_flight=1),
+        (
+            layer_process("ipc, threads", "answer", "threads", "ipc"),
+            layer_process("ipc, gevent", "answer", "greenlets", "ipc"),
+            layer_process("redis, gevent", "answer", "greenlets", "redis"),
+            layer_process("channels_redis", "answer", "channels", "redis"),
+        ),
+        table="layers",
+    ),
+    Scenario(
+        "layer-group",
+        f"one message of 100 bytes to a group of {2 * MEMBERS_OF_A_PROCESS:,} members in two "
+        "processes (p50, p99: to the last)",
+        "deliveries",
+        _layer_load("send", members=MEMBERS_OF_A_PROCESS),
+        (
+            *(
+                layer_process(name, "hold", "greenlets", name, members=MEMBERS_OF_A_PROCESS)
+                for name in ("ipc", "redis")
+            ),
+            layer_process(
+                "channels_redis", "hold", "channels", "redis", members=MEMBERS_OF_A_PROCESS
+            ),
+        ),
+        table="layers",
+    ),
+    Scenario(
+        "workers",
+        f"hello world over {HTTP_CONNECTIONS} keep-alive connections, all processes on any core",
+        "requests",
+        _http_load,
+        (
+            _workers("ours, -w 2", 2),
+            _workers("ours, -w 2 on redis", 2, layer="redis"),
+            # What two cost on this machine where nothing joins them.
+            _workers("ours, -w 2 on memory", 2, layer="memory"),
+            _workers("ours, -w 1", 1),
+        ),
+        is_pinned=False,
+    ),
+    Scenario(
+        "layer-idle",
+        f"{IDLE_PROCESSES} processes with nothing to do",
+        "processes",
+        _no_load,
+        (
+            _idle("ipc", "threads", "ipc"),
+            _idle("redis", "threads", "redis"),
+            gunicorn(
+                f"gunicorn -w {IDLE_PROCESSES}",
+                "hello_wsgi",
+                "gunicorn_asgi.Worker",
+                workers=IDLE_PROCESSES,
+            ),
+            _idle("channels_redis", "channels", "redis"),
+        ),
+        table="idle",
+    ),
 )
 
+SCENARIOS = (*SERVERS, *LAYERS)
 
-@dataclass(frozen=True)
-class Bench:
-    """How long, how often and where: the settings of a run."""
+# Names that stand for several.
+FAMILIES = {
+    "servers": [scenario.name for scenario in SERVERS if scenario.is_default],
+    "layers": [scenario.name for scenario in LAYERS],
+}
 
-    rounds: int
-    seconds: float
-    server_core: int
-    load_core: int
-
-    def run(self, scenario: Scenario) -> dict[str, list[Sample]]:
-        """Return the samples of each server of `scenario`, by its name; blocks for all rounds."""
-        rounds = self._memory_rounds if scenario.is_memory else self._load_rounds
-        samples: dict[str, list[Sample]] = {server.name: [] for server in scenario.servers}
-        for name, sample in rounds(scenario):
-            logger.info("%s, %s: %s", scenario.name, name, sample.summary)
-            samples[name].append(sample)
-        return samples
-
-    def _load_rounds(self, scenario: Scenario) -> Iterator[tuple[str, Sample]]:
-        with ExitStack() as stack:
-            started = [stack.enter_context(self._started(each)) for each in scenario.servers]
-            for server in started:
-                self._loaded(scenario, server, WARM_UP_SECONDS)
-            for _ in range(self.rounds):
-                for server in started:
-                    yield server.server.name, self._loaded(scenario, server, self.seconds)
-
-    def _loaded(self, scenario: Scenario, server: Running, seconds: float) -> Sample:
-        with scenario.load(server.port, self.load_core) as load:
-            pids = server.pids
-            before = cpu.usage(pids)
-            seen = load(seconds)
-            used = cpu.usage(pids) - before
-        return Sample(seen, used.cpu, used.waited)
-
-    def _memory_rounds(self, scenario: Scenario) -> Iterator[tuple[str, Sample]]:
-        """Memory that a socket took is not given back, so each round has a fresh server."""
-        for _ in range(self.rounds):
-            for server in scenario.servers:
-                with self._started(server) as started:
-                    yield server.name, self._filled(scenario, started)
-
-    def _filled(self, scenario: Scenario, server: Running) -> Sample:
-        with _websocket_load("idle", ECHO_SOCKETS)(server.port, self.load_core):
-            pass  # what the first connections make it import is not theirs
-        time.sleep(WARM_UP_SECONDS)
-        before = cpu.memory(server.pids)
-        with scenario.load(server.port, self.load_core) as load:
-            seen = load(SETTLE_SECONDS)
-            taken = cpu.memory(server.pids) - before
-        return Sample(seen, memory=taken / seen.operations)
-
-    @contextmanager
-    def _started(self, server: Server) -> Iterator[Running]:
-        # Redis has the load's core and its CPU time is not counted: both to the peer's advantage.
-        redis = running_redis(self.load_core) if server.needs_redis else nullcontext("")
-        with redis as url, running(server, self.server_core, {"BENCHMARK_REDIS": url}) as started:
-            yield started
+CLAIMS = (
+    Claim("hello", "cost", "gunicorn gevent", at_least=5.0),
+    Claim("hello", "cost", "uvicorn", at_least=1.0),
+    Claim("echo", "cost", "uvicorn", at_least=1.0),
+    Claim("group", "p50", "Channels 4", at_least=15.0),
+    Claim("group", "cost", "Channels 4", at_least=15.0),
+    Claim("idle", "memory", "uvicorn", below=8_000),
+    Claim("idle", "memory", "gunicorn asgi", below=8_000),
+    Claim("layer-many", "rate", "redis", at_least=2.0, server="ipc"),
+    Claim("layer-many", "rate", "channels_redis", at_least=10.0, server="redis"),
+    Claim("layer-one", "latency", below=200e-6, server="ipc, threads"),
+    Claim("layer-one", "latency", below=200e-6, server="ipc, gevent"),
+    Claim("layer-group", "p50", "channels_redis", at_least=10.0, server="redis"),
+    # Within 10 %.
+    Claim("workers", "cost", "ours, -w 1", at_least=1 / 1.1, server="ours, -w 2"),
+    Claim("layer-idle", "share", below=0.002, server="ipc"),
+    Claim("layer-idle", "share", below=0.002, server="redis"),
+    Claim("layer-idle", "share", below=0.002, server=f"gunicorn -w {IDLE_PROCESSES}"),
+)

@@ -4,21 +4,18 @@ Closed loops over raw non-blocking sockets and epoll; every byte that comes back
 
     python -m tests.benchmarks.websocket_client echo|group|idle PORT SOCKETS [--deflate]
 
-It opens its sockets and says `ready`; then for each line of its standard input, a number of
-seconds, it works so long and writes one line of JSON, the fields of loads.Load. It ends with its
-input.
+It opens its sockets, and then does what child.py says.
 """
 
 import argparse
 import gc
-import json
 import select
-import statistics
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from tests.benchmarks.child import serve_runs
 from tests.benchmarks.servers import raise_descriptor_limit
 from tests.benchmarks.websocket_wire import (
     ANSWER_SECONDS,
@@ -180,28 +177,7 @@ def main(arguments: list[str]) -> None:
     load = kind(connections, options.deflate)
     gc.freeze()  # the load makes no cycles: nothing to collect but its own pauses
     gc.disable()
-    _say("ready")
-    for line in sys.stdin:
-        _say(json.dumps(_measured(load, float(line))))
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
-
-
-def _measured(load: EchoLoad | GroupLoad | IdleLoad, seconds: float) -> dict[str, float]:
-    begun, cpu = time.perf_counter(), time.process_time()
-    operations, latencies = load.run(seconds)
-    busy, elapsed = time.process_time() - cpu, time.perf_counter() - begun
-    latencies.sort()
-    return {
-        "operations": operations,
-        "seconds": elapsed,
-        "p50": statistics.median(latencies),
-        "p99": latencies[int(len(latencies) * 0.99)],
-        "busy": busy / elapsed,
-    }
+    serve_runs(load.run)
 
 
 if __name__ == "__main__":

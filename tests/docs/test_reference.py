@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
+import configparser
 import re
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from wsgi_bridge import exceptions, messages
+from wsgi_bridge.commands import COMMANDS, main, make_parser
+from wsgi_bridge.commands.layer import ACTIONS
+from wsgi_bridge.commands.layer.acts import DEFAULT_COUNT
+from wsgi_bridge.commands.layer.looks import channel_table
 from wsgi_bridge.layers.base import DEFAULT_CAPACITY
 from wsgi_bridge.layers.statistics import RATE_WINDOW, Statistics
 from wsgi_bridge.route_statistics import RouteStatistics
@@ -74,6 +82,68 @@ def test_every_exception_of_the_tree_is_public() -> None:
         if isinstance(value, type) and issubclass(value, exceptions.BridgeError)
     }
     assert raised == set(exceptions.__all__)
+
+
+def parsers(parser: argparse.ArgumentParser, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every command with its parser, those inside of it too."""
+    yield name, parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for word, inner in action.choices.items():
+                yield from parsers(inner, word)
+
+
+PARSERS = dict(parsers(make_parser()))
+LAYER_ACTIONS = set(PARSERS) - {"", *(command.NAME for command in COMMANDS)}
+
+
+def options(parser: argparse.ArgumentParser) -> set[str]:
+    """Return the long options of a parser."""
+    return {word for word in parser._option_string_actions if word.startswith("--")}
+
+
+def told_options(text: str) -> set[str]:
+    """Return the options in the first column of the tables of a text."""
+    return set(re.findall(r"^\| `(--\w+)`", text, re.MULTILINE))
+
+
+def test_every_action_of_the_layer_command_has_a_section() -> None:
+    titles = re.findall(r"^### (\w+)$", (REFERENCE / "command.md").read_text(), re.MULTILINE)
+    assert set(titles) == LAYER_ACTIONS == set(ACTIONS)
+
+
+@pytest.mark.parametrize("action", sorted(LAYER_ACTIONS))
+def test_the_options_of_an_action_are_those_of_its_help(action: str) -> None:
+    about_layers, *sections = re.split(
+        r"^### ", section("command.md", "wsgi-bridge layer"), flags=re.MULTILINE
+    )
+    [mine] = [text for text in sections if text.startswith(f"{action}\n")]
+    assert told_options(mine) | told_options(about_layers) == options(PARSERS[action])
+
+
+def test_the_options_of_the_command_are_those_of_its_help() -> None:
+    head = (REFERENCE / "command.md").read_text().partition("\n## ")[0]
+    assert told_options(head) == options(PARSERS[""])
+
+
+def test_the_columns_of_the_channels_are_explained() -> None:
+    told = re.findall(r"^\| (\w+) \|", section("command.md", "wsgi-bridge layer"), re.MULTILINE)
+    assert [name for name in told if name not in ("option", "column", "URL")] == list(
+        channel_table([]).columns
+    )
+
+
+def test_the_count_of_a_ping_is_the_one_of_the_page() -> None:
+    assert (
+        f"messages to send, {DEFAULT_COUNT} unless told" in (REFERENCE / "command.md").read_text()
+    )
+
+
+def test_the_console_script_is_the_command() -> None:
+    config = configparser.ConfigParser()
+    config.read(REFERENCE.parents[1] / "setup.cfg")
+    name, _, target = config["options.entry_points"]["console_scripts"].strip().partition(" = ")
+    assert (name, target) == ("wsgi-bridge", f"{main.__module__}:{main.__name__}")
 
 
 def test_the_capacity_is_the_one_of_the_promise() -> None:

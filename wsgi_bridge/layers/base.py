@@ -39,11 +39,13 @@ from urllib.parse import SplitResult
 
 from wsgi_bridge.copying import copy_message
 from wsgi_bridge.exceptions import ChannelLayerError, InvalidName
-from wsgi_bridge.layers.statistics import Statistics
+from wsgi_bridge.layers.statistics import GroupStatistics, Statistics
 from wsgi_bridge.names import SUFFIX_LENGTH, check_channel, check_pattern
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # typing has it from 3.11
+
+    from wsgi_bridge.layers.storage_base import Storage
 
 __all__ = [
     "DEFAULT_CAPACITY",
@@ -109,8 +111,9 @@ class BaseLayer(ABC):
     function that returns seconds since the epoch.
     """
 
-    #: What this layer has beyond sending and receiving.
-    extensions: ClassVar[tuple[str, ...]] = ("groups", "flush", "statistics", "asyncio")
+    #: What this layer has beyond sending and receiving. A layer that implements what is under
+    #: "Introspection" below adds that word, one that has a storage "storage".
+    extensions: tuple[str, ...] = ("groups", "flush", "statistics", "asyncio")
 
     #: Options that may stand in the query string of the URL, and how each is read.
     url_options: ClassVar[Mapping[str, Callable[[str], Any]]] = {
@@ -242,6 +245,44 @@ class BaseLayer(ABC):
         ChannelLayerUnavailable.
         """
 
+    @property
+    def storage(self) -> Storage:
+        """What this layer keeps beside messages, if "storage" is among its extensions.
+
+        Raises NotImplementedError if not.
+        """
+        raise NotImplementedError(f"{type(self).__name__} keeps no state: no extension 'storage'")
+
+    # Introspection, which a layer may do without: for those who look at it from outside. None of it
+    # takes a message, or makes the caller a reader or owner of anything.
+
+    def statistics_by_channel(self) -> dict[str, Statistics]:
+        """Return the figures of every channel with messages or a count, by its reader.
+
+        Names that the backend has as hashes only are told as these. Raises NotImplementedError
+        without the extension `introspection`, ChannelLayerUnavailable.
+        """
+        raise self._no_introspection()
+
+    def statistics_by_group(self) -> dict[str, GroupStatistics]:
+        """Return how many members, and readers that receive for them, each group has.
+
+        Groups without a member are not among them. Raises as `statistics_by_channel`.
+        """
+        raise self._no_introspection()
+
+    def describe(self) -> dict[str, Any]:
+        """Return facts on the layer and its backend, to be shown or turned into JSON.
+
+        `layer` is always among them. No password or key is. Raises ChannelLayerUnavailable.
+        """
+        return {"layer": type(self).__name__}
+
+    def _no_introspection(self) -> NotImplementedError:
+        return NotImplementedError(
+            f"{type(self).__name__} cannot tell what is in it: it has no extension 'introspection'"
+        )
+
     # What follows from it.
 
     def send_many(
@@ -324,19 +365,19 @@ class BaseLayer(ABC):
 
     async def send_async(self, channel: str, message: dict[str, Any]) -> None:
         """Do as `send`, without blocking the event loop."""
-        await self._call_async(self.send, channel, message)
+        await self._call_in_turn(self.send, channel, message)
 
     async def send_group_async(self, group: str, message: dict[str, Any]) -> None:
         """Do as `send_group`, without blocking the event loop."""
-        await self._call_async(self.send_group, group, message)
+        await self._call_in_turn(self.send_group, group, message)
 
     async def group_add_async(self, group: str, channel: str) -> None:
         """Do as `group_add`, without blocking the event loop."""
-        await self._call_async(self.group_add, group, channel)
+        await self._call_in_turn(self.group_add, group, channel)
 
     async def group_discard_async(self, group: str, channel: str) -> None:
         """Do as `group_discard`, without blocking the event loop."""
-        await self._call_async(self.group_discard, group, channel)
+        await self._call_in_turn(self.group_discard, group, channel)
 
     async def receive_async(
         self, channels: Sequence[str], timeout: float | None = None
@@ -360,6 +401,7 @@ class BaseLayer(ABC):
         """
         if isinstance(channels, str):
             raise InvalidName(f"{channels!r} is one name: expected a list of channel names")
+        await asyncio.sleep(0)  # as in `_call_in_turn`
         loop = asyncio.get_running_loop()
         end = None if timeout is None else loop.time() + timeout
         woken = asyncio.Event()
@@ -369,9 +411,17 @@ class BaseLayer(ABC):
                 try:
                     await asyncio.wait_for(woken.wait(), remaining)
                 except asyncio.TimeoutError:
-                    break
+                    # What came as the time ended was maybe set aside for this receiver already.
+                    return await self._call_async(self._take, channels, limit, compact)
                 woken.clear()  # before the take: what is put after it wakes again
         return batch
+
+    async def _call_in_turn(self, function: Callable[..., _Result], *arguments: Any) -> _Result:
+        # What does not block need not wait either: without this, who sends what is always at hand,
+        # such as lines of a feed, would keep all others of the loop from running. Before the call,
+        # so that nothing was done for who is cancelled there.
+        await asyncio.sleep(0)
+        return await self._call_async(function, *arguments)
 
     async def _call_async(self, function: Callable[..., _Result], *arguments: Any) -> _Result:
         """Call what may block on the backend; a layer without one overrides this."""

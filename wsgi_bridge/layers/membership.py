@@ -11,6 +11,7 @@ Plain data: no lock, no clock, no check of names; the layer that owns it does th
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from wsgi_bridge.names import reader_of
 
@@ -29,11 +30,16 @@ class Groups:
         self._groups: dict[str, dict[str, _Members]] = {}
         self._joined: dict[str, set[str]] = {}  # reader → groups, so that leaving is cheap
 
-    def add(self, group: str, channel: str, now: float) -> None:
-        """Make `channel` a member, or renew its membership."""
+    def add(self, group: str, channel: str, now: float, data: dict[str, Any] | None = None) -> None:
+        """Make `channel` a member, or renew its membership; with other data, if any are given."""
         reader = reader_of(channel)
         readers = self._groups.setdefault(group, {})
-        readers.setdefault(reader, _Members()).add(channel, now + self._expiry)
+        members = readers.setdefault(reader, _Members())
+        if data is not None:
+            members.data[channel] = data
+        elif members.data and members.deadlines.get(channel, now) <= now:
+            members.data.pop(channel, None)  # of a membership that is over
+        members.add(channel, now + self._expiry)
         self._joined.setdefault(reader, set()).add(group)
 
     def discard(self, group: str, channel: str) -> None:
@@ -44,6 +50,10 @@ class Groups:
         """End the memberships of `names`, all received by `reader`, in every group."""
         for group in tuple(self._joined.get(reader, ())):
             self._remove(group, reader, names)
+
+    def all(self) -> list[str]:
+        """Return the groups that have members, expired ones perhaps included."""
+        return list(self._groups)
 
     def readers(self, group: str) -> list[str]:
         """Return the readers that have members in `group`, expired ones perhaps included."""
@@ -58,6 +68,11 @@ class Groups:
         if not names:
             self._remove(group, reader, ())
         return names
+
+    def data(self, group: str, channel: str) -> dict[str, Any] | None:
+        """Return what a member was added with; None if that was nothing, or it is no member."""
+        members = self._groups.get(group, {}).get(reader_of(channel))
+        return None if members is None else members.data.get(channel)
 
     def memberships(self, reader: str) -> list[tuple[str, str, float]]:
         """Return (group, channel, end) of all that `reader` receives for."""
@@ -92,10 +107,11 @@ class Groups:
 class _Members:
     """The members of one group under one reader."""
 
-    __slots__ = ("_earliest", "_snapshot", "deadlines")
+    __slots__ = ("_earliest", "_snapshot", "data", "deadlines")
 
     def __init__(self) -> None:
         self.deadlines: dict[str, float] = {}
+        self.data: dict[str, dict[str, Any]] = {}  # of those that have some
         self._snapshot: tuple[str, ...] | None = None
         # No deadline is before this one. A renewal leaves it alone: that is too early at worst.
         self._earliest = float("inf")
@@ -109,11 +125,12 @@ class _Members:
     def discard(self, names: Iterable[str]) -> None:
         for name in names:
             self.deadlines.pop(name, None)
+            self.data.pop(name, None)
         self._snapshot = None
 
     def names(self, now: float) -> tuple[str, ...]:
         if self._earliest <= now:
-            self.deadlines = {name: end for name, end in self.deadlines.items() if end > now}
+            self.discard([name for name, end in self.deadlines.items() if end <= now])
             self._earliest = min(self.deadlines.values(), default=float("inf"))
             self._snapshot = None
         if self._snapshot is None:

@@ -26,7 +26,8 @@ from wsgi_bridge.layers.base import BaseLayer, Batch, Listener, _Result
 from wsgi_bridge.layers.concurrency import native_lock, reset_after_fork
 from wsgi_bridge.layers.membership import Groups
 from wsgi_bridge.layers.queue import Names, Queue, Wake, sum_statistics
-from wsgi_bridge.layers.statistics import Statistics
+from wsgi_bridge.layers.statistics import GroupStatistics, Statistics
+from wsgi_bridge.layers.storage import MemoryStorage
 from wsgi_bridge.names import check_channel, check_group, check_reader, reader_of
 
 __all__ = ["MemoryLayer"]
@@ -43,6 +44,8 @@ _named: dict[str, MemoryLayer] = {}
 class MemoryLayer(BaseLayer):
     """A channel layer in the memory of this process; safe to use from any thread or greenlet."""
 
+    extensions = (*BaseLayer.extensions, "introspection", "storage")
+
     #: `strict=1` has what is handed over checked and copied too, as a layer with a wire does: for
     #: tests of protocol servers and of layers' users.
     url_options: ClassVar = {**BaseLayer.url_options, "strict": lambda text: bool(int(text))}
@@ -57,6 +60,7 @@ class MemoryLayer(BaseLayer):
         self._turn = 0
         self._sweep_size = SWEEP_SIZE
         self._closed = False
+        self._storage = MemoryStorage(self)
         #: Called with whom a message was for that has expired; under the lock, so that it may not
         #: use a layer. For who keeps memberships elsewhere.
         self.on_expired: Callable[[Names], object] | None = None
@@ -70,6 +74,7 @@ class MemoryLayer(BaseLayer):
         self._lock = native_lock()
         self._queues = {}
         self._groups.clear()
+        self._storage.clear()
 
     @classmethod
     def from_url(cls, url: SplitResult, **options: Any) -> MemoryLayer:
@@ -209,8 +214,10 @@ class MemoryLayer(BaseLayer):
     def forget_channel(self, channel: str) -> None:
         """End every membership of `channel`; see BaseLayer."""
         check_channel(channel)
+        now = self.clock()
         with self._lock:
             self._groups.leave(reader_of(channel), (channel,))
+            self._storage.forget(channel, now)
 
     def group_channels(self, group: str) -> list[str]:
         """Return the members of `group`; see BaseLayer."""
@@ -225,11 +232,16 @@ class MemoryLayer(BaseLayer):
         """Put a copy of `message` on every member of `group`; see BaseLayer."""
         check_group(group)
         copied = copy_message(message, self.max_message_size)
+        self._send_to_members(group, lambda: copied)
+
+    def _send_to_members(self, group: str, make: Callable[[], dict[str, Any]]) -> None:
+        """Put what `make` returns on every member; it is called in the step that puts it."""
         now = self.clock()
         wakes: list[Wake] = []
         lost: list[tuple[str, int]] = []
         with self._lock:
             self._check_open()
+            copied = make()
             for position, reader in enumerate(self._live_readers(group, now)):
                 names = self._groups.names(group, reader, now)
                 queue = self._queues.get(reader) or self._open(reader, now)
@@ -290,7 +302,10 @@ class MemoryLayer(BaseLayer):
     def _expire(self, queue: Queue, names: Names) -> None:
         queue.expired += 1
         # Whoever let a message expire is taken for gone.
-        self._groups.leave(queue.name, (names,) if isinstance(names, str) else names)
+        channels = (names,) if isinstance(names, str) else names
+        self._groups.leave(queue.name, channels)
+        for channel in channels:
+            self._storage.forget(channel, self.clock())
         if self.on_expired is not None:
             self.on_expired(names)
 
@@ -300,6 +315,14 @@ class MemoryLayer(BaseLayer):
             self._sweep(now)
         queue = self._queues[reader] = Queue(reader, self.capacity_of(reader))
         return queue
+
+    def _queue_with_room(self, reader: str, now: float) -> Queue | None:
+        """Return the queue of a reader; None, which is counted, if it is at capacity."""
+        queue = self._queues.get(reader) or self._open(reader, now)
+        if len(queue.entries) < queue.capacity or self._purge(queue, now):
+            return queue
+        queue.full.add(now)
+        return None
 
     def _open_reader(self, channel: str, now: float) -> Queue:
         check_reader(channel)
@@ -315,6 +338,13 @@ class MemoryLayer(BaseLayer):
         # In proportion to what is in use, so that sweeping costs each opened queue the same.
         self._sweep_size = max(SWEEP_SIZE, 2 * len(self._queues))
 
+    # Storage.
+
+    @property
+    def storage(self) -> MemoryStorage:
+        """Values, scheduled messages, logs and presence, for as long as this layer lives."""
+        return self._storage
+
     # Statistics.
 
     def global_statistics(self) -> Statistics:
@@ -328,6 +358,29 @@ class MemoryLayer(BaseLayer):
         with self._lock:
             queue = self._queues.get(reader_of(channel))
             return self._statistics([] if queue is None else [queue])
+
+    def statistics_by_channel(self) -> dict[str, Statistics]:
+        """Return the figures of every channel with messages or a count; see BaseLayer."""
+        with self._lock:
+            found = {queue.name: self._statistics([queue]) for queue in list(self._queues.values())}
+        return {name: figures for name, figures in found.items() if any(figures.values())}
+
+    def statistics_by_group(self) -> dict[str, GroupStatistics]:
+        """Return the size of every group; see BaseLayer."""
+        found: dict[str, GroupStatistics] = {}
+        now = self.clock()
+        with self._lock:
+            for group in self._groups.all():
+                readers = self._live_readers(group, now)
+                sizes = [len(self._groups.names(group, reader, now)) for reader in readers]
+                sizes = [size for size in sizes if size]
+                if sizes:
+                    found[group] = {"members_count": sum(sizes), "readers_count": len(sizes)}
+        return found
+
+    def describe(self) -> dict[str, Any]:
+        """Return facts on the layer; see BaseLayer."""
+        return {"layer": "memory"}
 
     def _statistics(self, queues: list[Queue]) -> Statistics:
         now = self.clock()
@@ -344,6 +397,7 @@ class MemoryLayer(BaseLayer):
             for queue in list(self._queues.values()):
                 queue.entries.clear()
             self._groups.clear()
+            self._storage.clear()
 
     def close(self) -> None:
         """Refuse every later operation, and wake whoever waits; see BaseLayer."""
@@ -353,6 +407,7 @@ class MemoryLayer(BaseLayer):
             # Whoever comes next finds no queue, and `_open` refuses.
             self._queues = {}
             self._groups.clear()
+            self._storage.clear()
         for wake in wakes:
             wake()
 

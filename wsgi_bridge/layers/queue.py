@@ -73,4 +73,5 @@ def sum_statistics(queues: Sequence[Queue], now: float, expiry: float) -> Statis
         "channel_full_count_per_second": sum(queue.full.rate(now) for queue in queues),
         "messages_expired_count": sum(queue.expired for queue in queues),
         "group_messages_lost_count": sum(queue.lost for queue in queues),
+        "messages_undecodable_count": 0,  # nothing is encoded
     }

@@ -7,9 +7,16 @@ itself, and is protected by its owner's lock.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypedDict
+from typing import Any, TypedDict
 
-__all__ = ["RATE_WINDOW", "Meter", "Statistics"]
+__all__ = [
+    "RATE_WINDOW",
+    "GroupStatistics",
+    "Meter",
+    "Statistics",
+    "add_statistics",
+    "no_statistics",
+]
 
 #: Seconds that a per-second rate is taken over: long enough for a steady figure, short enough to
 #: follow a burst. The draft took one second, which flickers.
@@ -30,6 +37,37 @@ class Statistics(TypedDict):
     channel_full_count_per_second: float
     messages_expired_count: int
     group_messages_lost_count: int
+    messages_undecodable_count: int
+
+
+class GroupStatistics(TypedDict):
+    """What `statistics_by_group` tells of a group; MESSAGES.md section 1."""
+
+    members_count: int
+    readers_count: int
+
+
+def no_statistics() -> Statistics:
+    """Return the figures of a channel that nobody used."""
+    return {
+        "messages_count": 0,
+        "messages_count_per_second": 0.0,
+        "messages_pending": 0,
+        "messages_max_age": 0.0,
+        "channel_full_count": 0,
+        "channel_full_count_per_second": 0.0,
+        "messages_expired_count": 0,
+        "group_messages_lost_count": 0,
+        "messages_undecodable_count": 0,
+    }
+
+
+def add_statistics(one: Statistics, other: Statistics) -> Statistics:
+    """Return the figures of both together."""
+    total: Any = {name: figure + other[name] for name, figure in one.items()}  # type: ignore[literal-required]
+    total["messages_max_age"] = max(one["messages_max_age"], other["messages_max_age"])
+    figures: Statistics = total
+    return figures
 
 
 class Meter:

@@ -10,7 +10,9 @@ import time
 import pytest
 
 from wsgi_bridge.exceptions import ChannelFull, ChannelLayerError
+from wsgi_bridge.layers.base import BaseLayer
 from wsgi_bridge.layers.conformance import LayerConformance
+from wsgi_bridge.layers.conformance.introspection import IntrospectionTests
 from wsgi_bridge.layers.memory import MemoryLayer
 from wsgi_bridge.names import reader_of
 
@@ -319,6 +321,78 @@ class NeverForgetsRates(MemoryLayer):
         return {**found, "messages_count_per_second": float(found["messages_count"])}
 
 
+class TellsNamesNotReaders(MemoryLayer):
+    """Lists the names that were sent to, where capacity counts on the reader."""
+
+    def statistics_by_channel(self):
+        names = {
+            name
+            for queue in self._queues.values()
+            for _, name, _ in queue.entries
+            if isinstance(name, str)
+        }
+        return {name: self.channel_statistics(name) for name in names}
+
+
+class TellsUnusedChannels(MemoryLayer):
+    """Lists what is listened on, be there nothing to tell."""
+
+    def statistics_by_channel(self):
+        return {name: self.channel_statistics(name) for name in list(self._queues)}
+
+
+class TakesToLook(MemoryLayer):
+    """Counts what is in a queue by emptying it."""
+
+    def statistics_by_channel(self):
+        found = super().statistics_by_channel()
+        for name in found:
+            self.receive([name])
+        return found
+
+
+class CountsWhatExpiredAsPending(MemoryLayer):
+    def statistics_by_channel(self):
+        self._purge = lambda queue, now: False
+        try:
+            return super().statistics_by_channel()
+        finally:
+            del self._purge
+
+
+class CountsReadersByMember(MemoryLayer):
+    def statistics_by_group(self):
+        found = super().statistics_by_group()
+        for figures in found.values():
+            figures["readers_count"] = figures["members_count"]
+        return found
+
+
+class TellsMembershipsThatAreOver(MemoryLayer):
+    def statistics_by_group(self):
+        clock, self.clock = self.clock, lambda: 0.0
+        try:
+            return super().statistics_by_group()
+        finally:
+            self.clock = clock
+
+
+class KeepsGroupsWhenFlushed(MemoryLayer):
+    def flush(self):
+        kept, self._groups = self._groups, type(self._groups)(self.group_expiry)
+        super().flush()
+        self._groups = kept
+
+
+class IsSilentOnIntrospection(MemoryLayer):
+    """Has none, and answers with nothing in place of a refusal."""
+
+    extensions = ("groups", "flush", "statistics", "asyncio")
+
+    def statistics_by_channel(self):
+        return {}
+
+
 BROKEN = [
     (KeepsTheSendersDict, "test_later_changes_by_the_sender_do_not_reach_the_receiver"),
     (CopiesTheTopOnly, "test_later_changes_by_the_sender_do_not_reach_the_receiver"),
@@ -356,6 +430,14 @@ BROKEN = [
     (TakesTurnsByCall, "test_two_receivers_in_turn_do_not_starve_a_channel"),
     (TurnsBytesIntoText, "test_every_type_of_value_arrives_as_it_was"),
     (TellsNoAge, "test_pending_messages_and_their_age_are_told"),
+    (TellsNamesNotReaders, "test_every_channel_that_was_used_is_told_by_its_reader"),
+    (TellsUnusedChannels, "test_an_unused_layer_has_no_channel_and_no_group"),
+    (TakesToLook, "test_looking_changes_nothing"),
+    (CountsWhatExpiredAsPending, "test_what_expired_is_told_as_expired"),
+    (CountsReadersByMember, "test_every_group_is_told_with_its_members_and_their_readers"),
+    (TellsMembershipsThatAreOver, "test_a_membership_that_is_over_is_not_told"),
+    (KeepsGroupsWhenFlushed, "test_a_flush_leaves_no_group"),
+    (IsSilentOnIntrospection, "test_who_has_no_introspection_says_so"),
     (NeverForgetsRates, "test_a_rate_is_that_of_the_last_seconds"),
 ]
 
@@ -370,6 +452,17 @@ def test_a_fault_is_found_by_the_test_that_is_there_for_it(layer_class, name):
 def test_a_layer_without_a_fault_passes_by_the_same_runner():
     names = {name for _, name in BROKEN}
     assert [name for name in names if fails(MemoryLayer, name, patience=5.0)] == []
+
+
+def test_a_layer_without_introspection_passes():
+    class Plain(MemoryLayer):
+        extensions = BaseLayer.extensions
+        statistics_by_channel = BaseLayer.statistics_by_channel
+        statistics_by_group = BaseLayer.statistics_by_group
+        describe = BaseLayer.describe
+
+    names = [name for name in dir(IntrospectionTests) if name.startswith("test_")]
+    assert [name for name in names if fails(Plain, name, patience=5.0)] == []
 
 
 def test_a_suite_without_a_layer_says_what_to_do():

@@ -14,11 +14,12 @@ import pytest
 from wsgi_bridge.exceptions import ChannelFull, ChannelLayerUnavailable, InvalidLayerURL
 from wsgi_bridge.layers import open_layer
 from wsgi_bridge.layers.conformance import LayerConformance, ManualClock
-from wsgi_bridge.layers.ears import LINGERING
-from wsgi_bridge.layers.local_first import LOCAL_CHANNELS, LocalFirstLayer
+from wsgi_bridge.layers.local_first import LOCAL_CHANNELS, LocalFirstLayer, taking
+from wsgi_bridge.layers.local_first.ears import LINGERING
 from wsgi_bridge.layers.memory import MemoryLayer
 
 READER = "gunicorn.response.home!"
+AWAY = "gunicorn.response.away!"
 
 
 class Shared(MemoryLayer):
@@ -66,6 +67,10 @@ class Shared(MemoryLayer):
         self._count("channel_statistics")
         return super().channel_statistics(channel)
 
+    def statistics_by_channel(self):
+        self._count("statistics_by_channel")
+        return super().statistics_by_channel()
+
 
 class TestConformance(LayerConformance):
     """One process: everything that it sends, it receives."""
@@ -111,6 +116,7 @@ class TestConformanceOfASpillingLayer(LayerConformance):
     test_capacity_by_channel_is_the_first_match = None
     test_expired_messages_count_towards_no_capacity = None
     test_full_channels_are_counted = None
+    test_a_message_to_a_full_channel_stays_scheduled = None
     test_errors_reach_the_coroutine = None
     test_a_full_member_loses_the_message_and_is_counted = None
     test_a_full_member_stays_a_member = None
@@ -305,6 +311,28 @@ class TestSpill:
         home.listen([READER], lambda: None)
         exchange(home, home, body)
 
+    @pytest.mark.parametrize("is_over", [False, True])
+    def test_what_came_back_says_that_siblings_are_busy_for_a_while(
+        self, home, shared, monkeypatch, is_over
+    ):
+        monkeypatch.setattr(taking, "SPILL_PAUSE", 0.0 if is_over else 3600.0)
+        for number in range(6):
+            home.hand_over("http.request", {"n": number, "reply_channel": READER + "1"})
+        assert shared.pending("http.request") == 3
+        assert sorted(numbers(drain(home, "http.request"))) == list(range(6))
+        for number in range(6):
+            home.hand_over("http.request", {"n": number, "reply_channel": READER + "1"})
+        assert shared.pending("http.request") == (3 if is_over else 0)
+
+    def test_what_others_spilled_is_no_reason_to_keep_ones_own(self, home, away, shared):
+        away.listen([AWAY], lambda: None)
+        for number in range(4):
+            away.hand_over("http.request", {"n": number, "reply_channel": AWAY + "1"})
+        assert numbers(drain(home, "http.request")) == [3]
+        for number in range(4):
+            home.hand_over("http.request", {"n": number, "reply_channel": READER + "1"})
+        assert shared.pending("http.request") == 1
+
     def test_a_burst_is_not_spilled(self, process, shared, clock):
         home = process(spill=2, spill_after=0.01)
         for number in range(20):
@@ -347,7 +375,7 @@ class TestSpill:
         assert body in home._exports
 
     def test_too_many_bodies_stay_at_home(self, process, shared, monkeypatch):
-        monkeypatch.setattr("wsgi_bridge.layers.exports.MAX_EXPORTS", 3)
+        monkeypatch.setattr("wsgi_bridge.layers.local_first.exports.MAX_EXPORTS", 3)
         home = process(spill=-1)
         for _ in range(5):
             body = home.new_channel("http.request.body?")
@@ -648,6 +676,7 @@ class TestUnavailable:
             home.forget_channel(READER + "1")
             assert home.channel_statistics("http.request")["messages_count"] == 20
             assert home.global_statistics()["messages_count"] == 21
+            assert home.statistics_by_channel().keys() == {"http.request", READER}
         assert len(caplog.records) == 1
 
     def test_what_has_to_cross_is_refused(self, home, shared):
@@ -663,7 +692,7 @@ class TestUnavailable:
         assert numbers(drain(home, READER)) == [1]
 
     def test_it_goes_on_when_the_shared_layer_is_back(self, process, shared, away, monkeypatch):
-        monkeypatch.setattr("wsgi_bridge.layers.local_first.RETRY_INTERVAL", 0.0)
+        monkeypatch.setattr("wsgi_bridge.layers.local_first.taking.RETRY_INTERVAL", 0.0)
         home = process()
         shared.is_gone = True
         woken = threading.Event()
@@ -716,6 +745,27 @@ class TestLifeCycle:
         for figures in (home.channel_statistics("http.request"), home.global_statistics()):
             assert figures["messages_count"] == figures["messages_pending"] == 2
             assert figures["messages_max_age"] == 6
+
+    def test_what_is_told_of_channels_and_groups_is_of_both(self, home, clock):
+        home.local.send("http.request", {})
+        home.shared.send("http.request", {})
+        home.shared.send("jobs", {})
+        home.group_add("group", READER + "1")
+        home.send(READER + "9", {})
+        home.send_group("group", {})
+        home.receive_many([READER], 1)  # holds the group message behind it
+        found = home.statistics_by_channel()
+        pending = {name: figures["messages_pending"] for name, figures in found.items()}
+        assert pending == {"http.request": 2, "jobs": 1, READER: 1}
+        assert home.statistics_by_group().keys() == {"group"}
+        assert home.describe() == {"layer": "memory", "local_first": True}
+
+    def test_it_tells_as_much_as_the_shared_layer(self, home, clock):
+        class Silent(MemoryLayer):
+            extensions = ("groups",)
+
+        assert "introspection" in home.extensions
+        assert LocalFirstLayer.over(Silent(clock=clock)).extensions == ("groups",)
 
     def test_a_forked_child_is_another_process(self, home):
         home.send(READER + "1", {"n": 1})

@@ -16,6 +16,8 @@ The time of expiry is the test's own clock, which is moved and not waited for. W
 threads, gives up after `patience` seconds. Any runner will do that collects classes named `Test…`
 and calls `setup_method` and `teardown_method`: pytest does, plain or patched by gevent.
 
+The tests of an extension are skipped (unittest.SkipTest) for a layer that does not list it.
+
 Each test's docstring is the sentence of MESSAGES.md section 1 that must hold. What cannot be seen
 from one process (that a killed one takes its channels with it) is left to the layer's own tests.
 """
@@ -27,7 +29,11 @@ from wsgi_bridge.layers.conformance.asynchronous import AsyncioTests
 from wsgi_bridge.layers.conformance.batches import BatchTests
 from wsgi_bridge.layers.conformance.content import ContentTests
 from wsgi_bridge.layers.conformance.groups import GroupTests
+from wsgi_bridge.layers.conformance.introspection import IntrospectionTests
+from wsgi_bridge.layers.conformance.logs import LogTests
 from wsgi_bridge.layers.conformance.queues import QueueTests
+from wsgi_bridge.layers.conformance.schedules import ScheduleTests
+from wsgi_bridge.layers.conformance.storage import StorageTests
 from wsgi_bridge.layers.conformance.support import ManualClock
 from wsgi_bridge.layers.conformance.waiting import WaitingTests
 
@@ -35,6 +41,16 @@ __all__ = ["LayerConformance", "ManualClock"]
 
 
 class LayerConformance(
-    ContentTests, QueueTests, BatchTests, WaitingTests, GroupTests, AccountTests, AsyncioTests
+    ContentTests,
+    QueueTests,
+    BatchTests,
+    WaitingTests,
+    GroupTests,
+    AccountTests,
+    IntrospectionTests,
+    AsyncioTests,
+    StorageTests,
+    ScheduleTests,
+    LogTests,
 ):
     """Every guarantee of a channel layer. Override `make_layer`, and `make_peer` if shared."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from typing import Any
 
@@ -87,6 +88,94 @@ class AsyncioTests(Case):
         self.run(cancel())
         self.peer.send("a", {"n": 1})
         assert self.drain("a") == [("a", {"n": 1})]
+
+    def test_a_message_that_comes_with_the_timeout_is_received(self) -> None:
+        """A receive that ends looks once more: what waits is not left behind."""
+
+        async def receive() -> Any:
+            loop = asyncio.get_running_loop()
+            clock = loop.time
+            timeout = self.patience / 2
+            waiting = asyncio.ensure_future(self.layer.receive_async(["a"], timeout))
+            with self.layer.listen(["a"], came.set):
+                for _ in range(10):
+                    await asyncio.sleep(0)
+                self.peer.send("a", {"n": 1})
+                assert came.wait(self.patience)
+                # The loop has stood still since before the send, and finds that the time has ended.
+                loop.time = lambda: clock() + timeout  # type: ignore[method-assign]
+                return await waiting
+
+        came = threading.Event()
+        assert self.run(receive()) == ("a", {"n": 1})
+
+    def test_many_waiting_coroutines_take_no_thread(self) -> None:
+        """Threads for what blocks are few, and a program has work of its own for them."""
+
+        async def exchange() -> list[Any]:
+            waiting = [asyncio.ensure_future(self.layer.receive_async([name])) for name in names]
+            for _ in range(10):
+                await asyncio.sleep(0)
+            await asyncio.to_thread(time.time)
+            for name in names:
+                await self.peer.send_async(name, {"to": name})
+            return list(await asyncio.gather(*waiting))
+
+        names = [f"a{number}" for number in range(100)]
+        assert self.run(exchange()) == [(name, {"to": name}) for name in names]
+
+    def test_one_message_ends_one_of_many_receives(self) -> None:
+        """Coroutines that wait for the same channel get a message each, and none twice."""
+
+        async def exchange() -> list[Any]:
+            receives = [self.layer.receive_async(["a"]) for _ in range(20)]
+            waiting = [asyncio.ensure_future(each) for each in receives]
+            for number in range(20):
+                await self.peer.send_async("a", {"n": number})
+            return list(await asyncio.gather(*waiting))
+
+        received = self.run(exchange())
+        assert sorted(message["n"] for _, message in received) == list(range(20))
+
+    def test_who_never_has_to_wait_lets_others_run(self) -> None:
+        """A loop that sends, or receives what is there, does not keep the others from running."""
+
+        async def count_turns() -> None:
+            while True:
+                turns.append(None)
+                await asyncio.sleep(0)
+
+        async def exchange() -> None:
+            other = asyncio.ensure_future(count_turns())
+            for _ in range(10):
+                await self.peer.send_async("a", {})
+            for _ in range(10):
+                await self.layer.receive_async(["a"])
+            for _ in range(10):
+                await self.peer.send_group_async("group", {})
+            other.cancel()
+
+        turns: list[None] = []
+        self.run(exchange())
+        assert len(turns) >= 30
+
+    def test_a_message_that_comes_as_a_receive_is_cancelled_is_left_to_others(self) -> None:
+        """What was to be had a moment ago still is, in another process too."""
+
+        async def cancel() -> Any:
+            waiting = asyncio.ensure_future(self.layer.receive_async(["a"]))
+            with self.layer.listen(["a"], came.set):
+                for _ in range(10):
+                    await asyncio.sleep(0)
+                self.peer.send("a", {"n": 1})
+                assert came.wait(self.patience)
+                waiting.cancel()
+                return await asyncio.gather(waiting, return_exceptions=True)
+
+        came = threading.Event()
+        [outcome] = self.run(cancel())
+        assert isinstance(outcome, asyncio.CancelledError)
+        assert self.peer.receive(["a"], True, self.patience) == ("a", {"n": 1})
 
     def test_a_coroutine_uses_groups(self) -> None:
         """`group_add_async`, `group_discard_async`, `send_group_async`."""

@@ -12,8 +12,12 @@ From the bottom up, each file knowing only those before it:
     membership   groups: rows of the store, and the copy that the owner of a reader keeps
     queues       putting, taking, expiring
     figures      statistics, and the sweeping of what is idle
+    values, schedule, logs, wills  what the storage keeps
+    sweep        dropping what of it has expired
+    introspection  every channel, group and process, for who looks from outside
     doorbell     datagrams that wake other processes
     attachment   what this process shares of a directory: store, doorbell, its place, its listeners
+    storage      the contract of `layers.storage_base`
     layer        the contract of `layers.base`
 
 docs/topics/ipc.md says which operation does what, and what is left when a process dies.

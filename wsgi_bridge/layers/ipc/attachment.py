@@ -17,9 +17,10 @@ from typing import TypeVar
 
 from wsgi_bridge.exceptions import ChannelLayerUnavailable
 from wsgi_bridge.layers.concurrency import native_lock
-from wsgi_bridge.layers.ipc import figures
+from wsgi_bridge.layers.ipc import figures, sweep, wills
 from wsgi_bridge.layers.ipc.directory import Directory
 from wsgi_bridge.layers.ipc.doorbell import SWEEP_INTERVAL, Doorbell, Watch
+from wsgi_bridge.layers.ipc.introspection import find_processes
 from wsgi_bridge.layers.ipc.membership import CHANGES_TO_TAKE, Memberships
 from wsgi_bridge.layers.ipc.places import Places
 from wsgi_bridge.layers.ipc.queues import Queues
@@ -70,14 +71,14 @@ class Attachment:
         self._listed: dict[str, float] = {}  # reader → when it was last listened on
         self._passive = 0  # listeners that somebody else has to hear for
         self._swept_to = ""
+        self._swept_rows_to = b""
         self.is_lost = False
-        self.write(self._enter)
+        self.ring(self.write(self._enter))
 
-    def _enter(self, txn: Txn) -> None:
-        session = Session(txn, 0.0)
-        self.queues.bury(session, self._place)  # whoever had the place before was killed
-        session.save()
+    def _enter(self, txn: Txn) -> Rings:
+        rings = self._bury_in(txn, self._place)  # whoever had the place before was killed
         txn.put(place_key(self._place), str(os.getpid()).encode())
+        return rings
 
     # Transactions.
 
@@ -201,30 +202,41 @@ class Attachment:
         if _identity(self._directory.data) != self._file:
             self._lose()
             return
-        for place in self.store.read(self._find_places):
+        for place in self.store.read(find_processes):
             if place != self._place:
                 self._bury(place)
         self._unlist()
         self._sweep_idle(limit=figures.SWEEP_SIZE)
         self.store.free_readers()
 
-    def _find_places(self, txn: Txn) -> list[int]:
-        return [int.from_bytes(key, "big") for key, _ in Session(txn, 0.0).scan(b"p")]
+    def others(self) -> list[int]:
+        """Return the ids of the other processes that use the directory now."""
+        known = self.store.read(find_processes)
+        return [pid for place, pid in known.items() if place != self._place and self._lives(place)]
+
+    def _lives(self, place: int) -> bool:
+        if self._places.lock(place):
+            self._places.unlock(place)
+            return False
+        return True
 
     def _bury(self, place: int) -> None:
         """Remove what a process has left, if it is dead."""
         if not self._places.lock(place):
             return
         try:
-            self.write(partial(self._bury_in, place=place))
+            rings = self.write(partial(self._bury_in, place=place))
         finally:
             self._places.unlock(place)
+        self.ring(rings)
 
-    def _bury_in(self, txn: Txn, place: int) -> None:
-        session = Session(txn, 0.0)
+    def _bury_in(self, txn: Txn, place: int) -> Rings:
+        session = Session(txn, self._clock())
+        wills.execute(session, self.queues, place)
         self.queues.bury(session, place)
         session.save()
         txn.delete(place_key(place))
+        return session.rings
 
     def _unlist(self) -> None:
         """Take what nobody has listened on for a while out of the store."""
@@ -251,9 +263,9 @@ class Attachment:
         session.save()
 
     def _sweep_idle(self, limit: int) -> None:
-        self._swept_to = figures.sweep(
-            self.store, self.queues, self._clock(), self._swept_to, limit
-        )
+        now = self._clock()
+        self._swept_to = figures.sweep(self.store, self.queues, now, self._swept_to, limit)
+        self._swept_rows_to = sweep.sweep(self.store, now, self._swept_rows_to, limit)
 
     # The end.
 
@@ -275,15 +287,15 @@ class Attachment:
                 return
             if _attachments.get(self._key) is self:
                 del _attachments[self._key]
-            self.doorbell.close()
             if not self.is_lost:
                 self._leave()
+            self.doorbell.close()
             self.store.close()
             self._places.close()
 
     def _leave(self) -> None:
         try:
-            self.write(partial(self._bury_in, place=self._place))
+            self.ring(self.write(partial(self._bury_in, place=self._place)))
         except ChannelLayerUnavailable:
             return  # the others find that the place is free
 

@@ -25,7 +25,14 @@ from pathlib import Path
 
 from wsgi_bridge.exceptions import ChannelLayerUnavailable, InvalidLayerURL
 
-__all__ = ["MAX_READERS", "Directory", "find_directory", "remove_abandoned"]
+__all__ = [
+    "MAX_READERS",
+    "Directory",
+    "find_directory",
+    "has_layer",
+    "known_directories",
+    "remove_abandoned",
+]
 
 MARKER = "wsgi-bridge-ipc"
 PROCESSES_LOCK = "processes.lock"
@@ -69,6 +76,32 @@ def find_directory(name: str, path: str) -> Path:
     return _base() / f"wsgi-bridge-{os.geteuid()}" / name
 
 
+def has_layer(path: Path) -> bool:
+    """Whether a directory has a layer of this boot in it; one of an earlier boot is nothing.
+
+    Touches nothing. Raises PermissionError if another user owns it.
+    """
+    try:
+        parts = (path / MARKER).read_text("ascii", errors="replace").split()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return parts[:1] != [str(FORMAT)] or parts[1:2] == [_boot()]
+
+
+def known_directories() -> list[Path]:
+    """Return the directories of this user's layers that have a name, and of this boot.
+
+    Those too that `ipc://NAME` does not mean here, but in a process whose environment differs.
+    """
+    bases = dict.fromkeys((_base(), Path(f"/run/user/{os.geteuid()}"), *_bases()))
+    found: list[Path] = []
+    for base in bases:
+        parent = base / f"wsgi-bridge-{os.geteuid()}"
+        with contextlib.suppress(OSError):  # not there, or not ours
+            found += [path for path in sorted(parent.iterdir()) if has_layer(path)]
+    return found
+
+
 def remove_abandoned(pattern: str, own: str) -> list[str]:
     """Remove this user's layers of that kind that no process uses any more; return their names.
 
@@ -94,10 +127,17 @@ def _is_abandoned(path: Path) -> bool:
 
 def _base() -> Path:
     """Return the best place for files in memory that only this user may see."""
-    for candidate in (os.environ.get("XDG_RUNTIME_DIR"), "/dev/shm"):  # noqa: S108 (checked below)
-        if candidate and os.path.isdir(candidate) and os.access(candidate, os.W_OK | os.X_OK):
-            return Path(candidate)
+    for candidate in _bases():
+        if os.path.isdir(candidate) and os.access(candidate, os.W_OK | os.X_OK):
+            return candidate
     return Path(tempfile.gettempdir())
+
+
+def _bases() -> list[Path]:
+    """Return the places that are thought of, the best first."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    places = ([runtime] if runtime else []) + ["/dev/shm", tempfile.gettempdir()]  # noqa: S108 (checked)
+    return [Path(place) for place in places]
 
 
 class Directory:

@@ -21,9 +21,9 @@ from wsgi_bridge.layers.ipc.records import (
 )
 from wsgi_bridge.layers.ipc.session import Session
 from wsgi_bridge.layers.ipc.store import Store, Txn
-from wsgi_bridge.layers.statistics import RATE_WINDOW, Statistics
+from wsgi_bridge.layers.statistics import RATE_WINDOW, Statistics, no_statistics
 
-__all__ = ["SWEEP_SIZE", "statistics", "sweep"]
+__all__ = ["SWEEP_SIZE", "add_figures", "all_records", "drop_expired", "statistics", "sweep"]
 
 #: Records looked at in one sweep: a millisecond or two.
 SWEEP_SIZE = 1000
@@ -39,19 +39,26 @@ def statistics(
     store: Store, queues: Queues, now: float, expiry: float, reader: str | None
 ) -> Statistics:
     """Return the figures of one reader, or of all channels with those that were swept."""
+    drop_expired(store, queues, now, reader)
+    return store.read(partial(_sum, now=now, expiry=expiry, reader=reader))
+
+
+def drop_expired(store: Store, queues: Queues, now: float, reader: str | None = None) -> None:
+    """Drop the expired messages of one reader, or of all channels, and count them."""
     stale = store.read(partial(_find_stale, now=now, reader=reader))
     for start in range(0, len(stale), BATCH):
         batch = stale[start : start + BATCH]
         store.write(partial(_purge, queues=queues, now=now, readers=batch))
-    return store.read(partial(_sum, now=now, expiry=expiry, reader=reader))
+
+
+def all_records(session: Session) -> Iterable[Record]:
+    """Yield the record of every channel."""
+    for key, data in session.scan(b"c"):
+        yield Record(key.decode(), data)
 
 
 def _records(session: Session, reader: str | None) -> Iterable[Record]:
-    if reader is not None:
-        yield session.record(reader)
-        return
-    for key, data in session.scan(b"c"):
-        yield Record(key.decode(), data)
+    return all_records(session) if reader is None else [session.record(reader)]
 
 
 def _find_stale(txn: Txn, now: float, reader: str | None) -> list[str]:
@@ -79,21 +86,19 @@ def _sum(txn: Txn, now: float, expiry: float, reader: str | None) -> Statistics:
     data = txn.get(_SWEPT) if reader is None else None
     sent, full, expired, lost = _COUNTS.unpack(data) if data else (0, 0, 0, 0)
     found: Statistics = {
+        **no_statistics(),
         "messages_count": sent,
-        "messages_count_per_second": 0.0,
-        "messages_pending": 0,
-        "messages_max_age": 0.0,
         "channel_full_count": full,
-        "channel_full_count_per_second": 0.0,
         "messages_expired_count": expired,
         "group_messages_lost_count": lost,
     }
     for record in _records(session, reader):
-        _add(found, session, record, expiry)
+        add_figures(found, session, record, expiry)
     return found
 
 
-def _add(found: Statistics, session: Session, record: Record, expiry: float) -> None:
+def add_figures(found: Statistics, session: Session, record: Record, expiry: float) -> None:
+    """Add the figures of a channel to `found`."""
     sent, full = load_rates(session, record)
     found["messages_count"] += record.tail
     found["messages_count_per_second"] += sent.rate(session.now)

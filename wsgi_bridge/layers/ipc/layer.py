@@ -28,7 +28,7 @@ from wsgi_bridge.copying import copy_message
 from wsgi_bridge.exceptions import ChannelFull, ChannelLayerError, ChannelLayerUnavailable
 from wsgi_bridge.layers.base import BaseLayer, Batch, Listener, _Result
 from wsgi_bridge.layers.concurrency import is_cooperative, reset_after_fork
-from wsgi_bridge.layers.ipc import figures
+from wsgi_bridge.layers.ipc import figures, introspection
 from wsgi_bridge.layers.ipc.attachment import Attachment, Wake, attach
 from wsgi_bridge.layers.ipc.directory import Directory, find_directory
 from wsgi_bridge.layers.ipc.doorbell import Watch, watch_in_hub
@@ -43,8 +43,9 @@ from wsgi_bridge.layers.ipc.records import (
     record_key,
 )
 from wsgi_bridge.layers.ipc.session import Rings, Session
-from wsgi_bridge.layers.ipc.store import Reentered, StoreFull, Txn
-from wsgi_bridge.layers.statistics import Statistics
+from wsgi_bridge.layers.ipc.storage import IpcStorage, flush
+from wsgi_bridge.layers.ipc.store import Reentered, StoreFull, Txn, lmdb_version
+from wsgi_bridge.layers.statistics import GroupStatistics, Statistics
 from wsgi_bridge.names import check_channel, check_group, check_reader, reader_of
 
 __all__ = ["IpcLayer"]
@@ -75,6 +76,7 @@ class IpcLayer(BaseLayer):
     to 1 GB, and half of what is free, unless given.
     """
 
+    extensions = (*BaseLayer.extensions, "introspection", "storage")
     url_options: ClassVar = {**BaseLayer.url_options, "map_size": int}
 
     def __init__(
@@ -88,6 +90,7 @@ class IpcLayer(BaseLayer):
         self._in_flow = False  # whether the last wait ended with several messages
         self._listeners: set[_Listener] = set()
         self._readers: set[str] = set()  # names that were checked
+        self._storage = IpcStorage(self)
         reset_after_fork(self, IpcLayer._reset)
 
     @classmethod
@@ -303,8 +306,19 @@ class IpcLayer(BaseLayer):
         attachment = self._attach()
         members = attachment.memberships
         now = self.clock()
-        if attachment.store.read(lambda txn: members.groups_of(Session(txn, now), channel)):
-            self._change(lambda session: members.leave(session, channel))
+
+        def has_left_something(txn: Txn) -> bool:
+            session = Session(txn, now)
+            return bool(members.groups_of(session, channel)) or self._storage.has_of(
+                session, channel
+            )
+
+        def forget(session: Session) -> None:
+            members.leave(session, channel)
+            self._storage.forget(session, channel)
+
+        if attachment.store.read(has_left_something):
+            self._change(forget)
 
     def _change(self, change: Callable[[Session], object]) -> None:
         """Make a change in a transaction, and wake who listens for what it has put."""
@@ -360,6 +374,9 @@ class IpcLayer(BaseLayer):
             self._change(lambda session: self._post_group(session, group, packed, lost))
         except StoreFull:
             self._change(lambda session: self._count_lost(session, group, lost))
+        self._report_lost(group, lost)
+
+    def _report_lost(self, group: str, lost: list[tuple[str, int]]) -> None:
         for reader, count in lost:
             logger.warning(
                 "a message to group %s is lost for %d members: channel %s is at capacity",
@@ -387,6 +404,13 @@ class IpcLayer(BaseLayer):
         for reader, count in self._live_readers(session, group):
             _lose(session.record(reader), count, lost)
 
+    # Storage.
+
+    @property
+    def storage(self) -> IpcStorage:
+        """What the processes of this layer keep together; see Storage."""
+        return self._storage
+
     # Statistics.
 
     def global_statistics(self) -> Statistics:
@@ -403,11 +427,41 @@ class IpcLayer(BaseLayer):
         now = self.clock()
         return figures.statistics(attachment.store, attachment.queues, now, self.expiry, reader)
 
+    def statistics_by_channel(self) -> dict[str, Statistics]:
+        """Return the figures of every channel with messages or a count; see BaseLayer."""
+        mine = self._attach()
+        now = self.clock()
+        return introspection.statistics_by_channel(mine.store, mine.queues, now, self.expiry)
+
+    def statistics_by_group(self) -> dict[str, GroupStatistics]:
+        """Return the size of every group; see BaseLayer."""
+        mine = self._attach()
+        now = self.clock()
+        return introspection.statistics_by_group(mine.store, mine.queues, mine.memberships, now)
+
+    def describe(self) -> dict[str, Any]:
+        """Return facts on the layer: versions, directory, sizes in bytes, other processes' ids."""
+        attachment = self._attach()
+        return {
+            "layer": "ipc",
+            "lmdb": lmdb_version(),
+            "directory": str(self.directory),
+            "data_size": attachment.store.size,
+            "map_size": attachment.store.map_size,
+            "processes": attachment.others(),
+        }
+
     # Life cycle.
 
     def flush(self) -> None:
-        """Drop every message and membership; listeners and counts stay."""
-        self._change(self._attach().queues.flush)
+        """Drop every message and membership, and the storage; listeners and counts stay."""
+        queues = self._attach().queues
+
+        def flush_all(session: Session) -> None:
+            queues.flush(session)
+            flush(session)
+
+        self._change(flush_all)
 
     def close(self) -> None:
         """Refuse every later operation, and wake whoever waits; see BaseLayer."""

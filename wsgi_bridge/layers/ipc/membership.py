@@ -48,15 +48,22 @@ class Memberships:
 
     # Changes. Each is a row, a count, and for a process-specific channel a change for its owner.
 
-    def add(self, session: Session, group: str, channel: str, deadline: float) -> None:
-        """Make `channel` a member until `deadline`, or renew its membership."""
+    def add(
+        self, session: Session, group: str, channel: str, deadline: float, data: bytes = b""
+    ) -> None:
+        """Make `channel` a member until `deadline`, or renew its membership.
+
+        Its packed data, if there are any, are in the same row: what ends the one ends the other.
+        """
         key = membership_key(channel, group)
         found = session.txn.get(key)
-        session.txn.put(key, _DEADLINE.pack(deadline))
+        earlier = _DEADLINE.unpack_from(found)[0] if found else 0.0
+        if found and not data and earlier > session.now:
+            data = found[_DEADLINE.size :]
+        session.txn.put(key, _DEADLINE.pack(deadline) + data)
         reader = reader_of(channel)
         if found is None:
             self._count(session, group, reader, 1, deadline)
-        earlier = _DEADLINE.unpack(found)[0] if found else 0.0
         self._tell_owner(session, reader, (_ADD, deadline, earlier), group, channel)
 
     def discard(self, session: Session, group: str, channel: str) -> None:
@@ -66,7 +73,7 @@ class Memberships:
             return
         reader = reader_of(channel)
         self._count(session, group, reader, -1, float("inf"))
-        earlier = _DEADLINE.unpack(found)[0]
+        earlier = _DEADLINE.unpack_from(found)[0]
         self._tell_owner(session, reader, (_DISCARD, 0.0, earlier), group, channel)
 
     def leave(self, session: Session, channel: str) -> None:
@@ -95,6 +102,10 @@ class Memberships:
         """Return the groups that `channel` is a member of."""
         return [key.decode() for key, _ in session.scan(membership_key(channel))]
 
+    def data(self, session: Session, group: str, channel: str) -> bytes:
+        """Return the packed data of a member; nothing if it has none, or is no member."""
+        return (session.txn.get(membership_key(channel, group)) or b"")[_DEADLINE.size :]
+
     def readers(self, session: Session, group: str) -> list[tuple[str, int]]:
         """Return each reader with members in `group`, and how many; expired ones leave first."""
         counts = [
@@ -107,12 +118,18 @@ class Memberships:
             (key.decode(), _COUNT.unpack(data)[0]) for key, data in session.scan(count_key(group))
         ]
 
+    def counts(self, session: Session) -> Iterable[tuple[str, str, int, float]]:
+        """Yield (group, reader, members, the deadline of one of them at the earliest) of all."""
+        for key, data in session.scan(b"g"):
+            group, _, reader = key.partition(b"\0")
+            yield group.decode(), reader.decode(), *_COUNT.unpack(data)
+
     def rows(self, session: Session, reader: str) -> Iterable[tuple[str, str, float]]:
         """Yield (group, channel, deadline) of every membership under a reader."""
         start = reader.encode() + (b"" if reader.endswith("!") else b"\0")
         for key, data in session.scan(b"m" + start):
             channel, _, group = (start + key).partition(b"\0")
-            yield group.decode(), channel.decode(), _DEADLINE.unpack(data)[0]
+            yield group.decode(), channel.decode(), _DEADLINE.unpack_from(data)[0]
 
     def names_at(
         self, session: Session, record: Record, number: int, group: str

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import msgpack
 
+from wsgi_bridge.layers.ipc import values
 from wsgi_bridge.layers.ipc.membership import Memberships
 from wsgi_bridge.layers.ipc.records import (
     GROUP,
@@ -198,6 +199,7 @@ class Queues:
         # Whoever let a message expire is taken for gone.
         for name in names:
             self._memberships.leave(session, name)
+            values.forget(session, name)
 
     # The end of a process.
 
@@ -218,6 +220,7 @@ class Queues:
         record.head = record.tail
         record.owner = 0
         self._memberships.drop(session, record)
+        values.forget_reader(session, record.name)
 
     def flush(self, session: Session) -> None:
         """Drop every message and every membership; counts and listeners stay."""

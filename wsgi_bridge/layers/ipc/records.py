@@ -4,12 +4,13 @@
     q READER 0 number              a message that waits; numbers go up by one
     k READER 0 number              a change of membership that the owner has not taken note of yet
     r READER                       marks of the rates of a channel
-    m CHANNEL 0 GROUP              a membership: when it ends
+    m CHANNEL 0 GROUP              a membership: when it ends; data of the member
     g GROUP 0 READER               how many members a group has under a reader
     o PLACE READER                 a reader that the process at PLACE listens on, or owns
     p PLACE                        a process
     z                              counts of channels whose records were swept; time of the sweep
 
+What the storage keeps is in `values` (v, h), `schedule` (u, t), `logs` (l, e) and `wills` (w).
 A zero byte ends a name, so that no name is taken for the start of another; names have none.
 Numbers in keys are big-endian, for their order.
 """

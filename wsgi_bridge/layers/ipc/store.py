@@ -27,7 +27,7 @@ from wsgi_bridge.exceptions import ChannelLayerUnavailable
 from wsgi_bridge.layers.concurrency import native_lock
 from wsgi_bridge.layers.ipc.directory import MAX_READERS, Directory
 
-__all__ = ["Reentered", "Store", "StoreFull", "Txn"]
+__all__ = ["Reentered", "Store", "StoreFull", "Txn", "lmdb_version"]
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +49,11 @@ class StoreFull(ChannelLayerUnavailable):
 
 class Reentered(Exception):
     """A finalizer writes while a transaction of its own thread is under way."""
+
+
+def lmdb_version() -> str:
+    """Return the version of LMDB, which is not that of its Python package."""
+    return ".".join(map(str, lmdb.version()))
 
 
 class Store:
@@ -132,6 +137,16 @@ class Store:
     def put_off(self, call: Callable[[], object]) -> None:
         """Have `call` made after the transaction of this thread that is under way."""
         self._put_off.append(call)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the data."""
+        return self._size_of_file()
+
+    @property
+    def map_size(self) -> int:
+        """Bytes that the data may grow to."""
+        return self._directory.map_size
 
     def free_readers(self) -> None:
         """Let go of what killed processes were reading: it keeps pages from being used again."""

@@ -12,25 +12,23 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import hmac
 import struct
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgpack
 
-__all__ = ["GROUP", "MESSAGE", "Codec", "Entry", "Undecodable", "read_double"]
+from wsgi_bridge.layers.redis.naming import ADVICE, HiddenNames, Naming, PlainNames, Undecodable
+
+__all__ = ["GROUP", "MESSAGE", "Change", "Codec", "Entry", "Undecodable", "read_double"]
 
 MESSAGE = b"m"
 GROUP = b"g"
 
 _head = struct.Struct(">cd")
 _double = struct.Struct(">d")
+_change = struct.Struct(">dB")
 _VERSIONED = _head.size + _double.size
-
-
-class Undecodable(ValueError):
-    """Not an entry of ours, or encrypted with a key that we do not have."""
 
 
 class Entry(NamedTuple):
@@ -43,19 +41,27 @@ class Entry(NamedTuple):
     message: dict[str, Any]
 
 
+class Change(NamedTuple):
+    """A change of memberships. `is_real` if it changed any, and was not a renewal, say."""
+
+    version: float
+    is_real: bool
+    content: list[Any]
+
+
 class Codec:
-    """Packs and encrypts. `keys` are secrets: the first one encrypts, all of them decrypt."""
+    """Packs and encrypts. `keys` are secrets: the first one encrypts, all of them decrypt.
+
+    With `hash_names`, the last one hides names as well.
+    """
 
     def __init__(self, keys: Sequence[str | bytes] = (), *, hash_names: bool = False) -> None:
         self._cipher = _cipher(keys) if keys else None
-        self._hash_key = _derived(keys[-1]) if hash_names and keys else None
-
-    def hashed(self, name: str) -> str:
-        """Return `name` as it stands in a key of Redis."""
-        if self._hash_key is None:
-            return name
-        digest = hmac.digest(self._hash_key, name.encode(), "sha256")[:18]
-        return base64.urlsafe_b64encode(digest).decode()
+        names: Naming = HiddenNames(keys[-1]) if hash_names and keys else PlainNames()
+        self.hashes_names = isinstance(names, HiddenNames)
+        self.hashed = names.hashed
+        self.token = names.token
+        self.name_of = names.name_of
 
     def head(self, kind: bytes, deadline: float) -> bytes:
         """Return the part of an entry that scripts read."""
@@ -96,9 +102,23 @@ class Codec:
             raise Undecodable("not a name and a message")
         return Entry(kind, deadline, version, name, message)
 
-    def change(self, data: bytes) -> tuple[float, list[Any]]:
-        """Return the version and content of a change of memberships; raises Undecodable."""
-        return read_double(data), self.open(data[_double.size :])
+    def change(self, data: bytes) -> Change:
+        """Return a change of memberships; raises Undecodable."""
+        try:
+            version, is_real = _change.unpack_from(data)
+        except struct.error as exc:
+            raise Undecodable(f"{len(data)} bytes") from exc
+        return Change(version, bool(is_real), self._membership(data[_change.size :]))
+
+    def membership(self, data: bytes) -> list[Any]:
+        """Return the content of a membership that a script keeps; raises Undecodable."""
+        return self._membership(data[_double.size :])
+
+    def _membership(self, data: bytes) -> list[Any]:
+        content = self.open(data)
+        if [type(each) for each in content[:3]] != [str, str, str] or len(content) != 4:
+            raise Undecodable(f"not a membership, of {len(content)} parts")
+        return content
 
 
 def read_double(data: bytes) -> float:
@@ -126,9 +146,7 @@ class _Fernet:
         try:
             from cryptography.fernet import Fernet, InvalidToken, MultiFernet
         except ImportError as exc:
-            raise ImportError(
-                "encryption needs the extra: pip install wsgi-bridge[crypto]"
-            ) from exc
+            raise ImportError(ADVICE) from exc
         self._invalid = InvalidToken
         encoded = [base64.urlsafe_b64encode(_derived(key)) for key in keys]
         self._fernet = MultiFernet([Fernet(key) for key in encoded])

@@ -7,10 +7,11 @@ delivered twice.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 
 from wsgi_bridge.exceptions import ChannelLayerUnavailable
 
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from wsgi_bridge.layers.redis.scripts import Script
 
 __all__ = ["Command", "Link", "LinkLost", "command", "pack"]
+
+
+#: Before 7.0 the error of a command in a script comes inside one of the script.
+_in_script = re.compile(r"Error running script .* -(OOM|READONLY) (.*)", re.DOTALL)
+_errors = {"OOM": OutOfMemoryError, "READONLY": ReadOnlyError}
 
 
 class LinkLost(ChannelLayerUnavailable):
@@ -90,7 +96,8 @@ class Link:
         try:
             return self._connection.read_response(disable_decoding=True)
         except ResponseError as exc:
-            return exc
+            found = _in_script.match(str(exc))
+            return _errors[found[1]](found[2]) if found else exc
         except (RedisError, OSError) as exc:
             raise LinkLost(f"the connection to Redis broke: {exc}") from exc
 

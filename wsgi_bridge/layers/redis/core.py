@@ -27,6 +27,7 @@ from wsgi_bridge.names import check_reader
 
 if TYPE_CHECKING:
     from wsgi_bridge.layers.redis.layer import RedisLayer
+    from wsgi_bridge.layers.redis.storage import RedisStorage
 
 __all__ = ["DEFAULT_PREFIX", "RedisCore", "Request", "refusal"]
 
@@ -57,6 +58,8 @@ class RedisCore(BaseLayer):
     channels and groups in the names of keys; `timeout` is in seconds.
     """
 
+    _storage: RedisStorage
+
     def __init__(
         self,
         places: Sequence[Place],
@@ -72,6 +75,7 @@ class RedisCore(BaseLayer):
             raise InvalidLayerURL(
                 "hash_names needs symmetric_encryption_keys: a secret to hash with"
             )
+        self.prefix = prefix
         self._codec = Codec(symmetric_encryption_keys, hash_names=hash_names)
         mine = cast("RedisLayer", self)
         self._shards = [Shard(mine, place, prefix, timeout) for place in places]
@@ -79,15 +83,13 @@ class RedisCore(BaseLayer):
         self._queue_lifetime = int((self.expiry + GRACE) * 1000)
         self._group_lifetime = int((self.group_expiry + GRACE) * 1000)
         self._reset()
-        reset_after_fork(self, RedisCore._reset)
+        reset_after_fork(self, _reset)
 
     def _reset(self) -> None:
         """Start anew: in a forked child, where connections and threads are the parent's."""
         #: The name of this process among those that use the layer.
         self.process = secrets.token_hex(8)
         self.is_closed = False
-        #: Messages that were dropped since they could not be decoded or decrypted.
-        self.undecodable_count = 0
         self._has_undecodable = False
         self.inbox = Inbox(self._open_queue)
         self._memberships = Memberships(self.group_expiry)
@@ -155,7 +157,6 @@ class RedisCore(BaseLayer):
         self.inbox.wake_all(shard)
 
     def _note_undecodable(self, where: str, error: Undecodable) -> None:
-        self.undecodable_count += 1
         if not self._has_undecodable:
             self._has_undecodable = True
             logger.warning("what cannot be decoded is dropped, on %s: %s", where, error)
@@ -163,6 +164,10 @@ class RedisCore(BaseLayer):
     def _note_decodable(self) -> None:
         """The burst is over: the next one is logged again."""
         self._has_undecodable = False
+
+
+def _reset(layer: RedisCore) -> None:
+    layer._reset()
 
 
 def refusal(reply: ResponseError) -> ChannelLayerUnavailable:

@@ -15,10 +15,14 @@ _WHOLE_SECONDS = int(RATE_WINDOW) - 1
 
 
 class Backlog(NamedTuple):
-    """What waits in a queue: how many messages, and the age of the oldest in seconds."""
+    """What is in a queue: messages that wait, and expired ones that nobody has met yet.
+
+    `age` is that of the oldest one that waits, in seconds.
+    """
 
     pending: int
     age: float
+    expired: int
 
 
 def make_statistics(
@@ -44,6 +48,7 @@ def make_statistics(
         "messages_max_age": max((each.age for each in waiting), default=0.0),
         "channel_full_count": totals.get("full", 0),
         "channel_full_count_per_second": recent.get("full", 0) / window,
-        "messages_expired_count": totals.get("expired", 0),
+        "messages_expired_count": totals.get("expired", 0) + sum(each.expired for each in waiting),
         "group_messages_lost_count": totals.get("lost", 0),
+        "messages_undecodable_count": totals.get("undecodable", 0),
     }

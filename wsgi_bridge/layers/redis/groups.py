@@ -2,7 +2,9 @@
 
 A group is two keys on the shard of its name: its members, and how many of them each reader has. A
 reader's side is on the shard of the reader: which groups its channels are in, so that they can
-leave all of them, and the changes for the process that reads it (see memberships.py).
+leave all of them, and the memberships for the process that reads it (see memberships.py).
+
+Names of members stand in Redis as tokens, all other names as in keys: see naming.py.
 """
 
 from __future__ import annotations
@@ -12,27 +14,35 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from wsgi_bridge.copying import copy_message
+from wsgi_bridge.exceptions import ChannelLayerUnavailable
 from wsgi_bridge.layers.redis.codec import GROUP, MESSAGE, Entry, Undecodable
 from wsgi_bridge.layers.redis.connection import Command, command
 from wsgi_bridge.layers.redis.core import RedisCore, Request
 from wsgi_bridge.layers.redis.inbox import LocalQueue
-from wsgi_bridge.layers.redis.memberships import ADD, DISCARD, FORGET, Change
+from wsgi_bridge.layers.redis.memberships import ADD, DISCARD
 from wsgi_bridge.layers.redis.scripts import SCRIPTS
 from wsgi_bridge.names import check_channel, check_group, reader_of
 
 if TYPE_CHECKING:
     from wsgi_bridge.layers.redis.shard import Shard
 
-__all__ = ["GroupOperations"]
+__all__ = ["WAKE", "GroupOperations"]
 
 logger = logging.getLogger(__name__)
 
 #: Attempts at a group message whose readers turn out to have let messages expire.
 ATTEMPTS = 3
 
+#: Who is to hear of a change: see join.lua.
+WAKE = "wake"
+TELL = "tell"
+
+#: Memberships are ended whatever their deadline.
+FOREVER = "inf"
+
 
 class GroupOperations(RedisCore):
-    """Adding, discarding, sending; what a dead process leaves behind."""
+    """Adding, discarding, sending."""
 
     # The contract.
 
@@ -40,18 +50,27 @@ class GroupOperations(RedisCore):
         """Make `channel` a member, or renew its membership; see BaseLayer."""
         check_group(group)
         check_channel(channel)
-        if self._soon(self.group_add, group, channel):
-            return
+        if not self._soon(self.group_add, group, channel):
+            self._add_member(group, channel)
+
+    def _add_member(self, group: str, channel: str, data: bytes = b"") -> None:
+        """Make `channel` a member, with sealed data if there are any."""
         deadline = self.clock() + self.group_expiry
-        self._run(self._adds(group, channel, deadline, is_new=True))
-        reader = reader_of(channel)
-        if "!" not in channel or reader in self.inbox.queue(reader).shard.claimed:
+        suffix = self._codec.hashed(group)
+        is_mine = self._is_mine(channel)
+        self._run(self._adds(suffix, channel, deadline, TELL if is_mine else WAKE, data))
+        if "!" not in channel or is_mine:
             # No other process announces it if Redis forgets. One that reads the channel does, but
             # not before it has fetched the change, which goes with Redis until then.
-            self._memberships.add(group, channel, deadline)
+            self._memberships.add(suffix, channel, deadline)
         else:
-            self._memberships.add_elsewhere(group, channel, deadline, self.clock())
-            self._shard_of(self._codec.hashed(group)).keeper.start()
+            self._memberships.add_elsewhere(suffix, channel, deadline, self.clock())
+            self._shard_of(suffix).keeper.start()
+
+    def _is_mine(self, channel: str) -> bool:
+        """Whether this process reads a process-specific channel."""
+        reader = reader_of(channel)
+        return "!" in channel and reader in self.inbox.queue(reader).shard.claimed
 
     def group_discard(self, group: str, channel: str) -> None:
         """End a membership, if there is one; see BaseLayer."""
@@ -59,16 +78,15 @@ class GroupOperations(RedisCore):
         check_channel(channel)
         if self._soon(self.group_discard, group, channel):
             return
-        self._memberships.discard(group, channel)
         suffix = self._codec.hashed(group)
-        shard = self._shard_of(suffix)
-        leave = SCRIPTS.group_discard.call(shard.keys.group(suffix), "channels", channel)
-        self._run([(shard, leave), self._join(DISCARD, suffix, group, channel)])
+        self._memberships.discard(suffix, channel)
+        self._run(self._discards(suffix, channel))
 
     def forget_channel(self, channel: str) -> None:
         """End every membership of `channel`; see BaseLayer."""
         check_channel(channel)
         if not self._soon(self.forget_channel, channel):
+            self._run([self._storage.revoking(channel)])
             self._leave([channel])
 
     def group_channels(self, group: str) -> list[str]:
@@ -95,38 +113,40 @@ class GroupOperations(RedisCore):
 
     # Adding and discarding.
 
-    def _adds(self, group: str, channel: str, deadline: float, *, is_new: bool) -> list[Request]:
+    def _adds(
+        self, suffix: str, channel: str, deadline: float, who: str, data: bytes = b""
+    ) -> list[Request]:
         """Return what makes a member. The reader's side first: it may not miss a message."""
-        suffix = self._codec.hashed(group)
         shard = self._shard_of(suffix)
-        now = self.clock()
-        add = SCRIPTS.group_add.call(
-            shard.keys.group(suffix), now, deadline, self._group_lifetime, channel
-        )
-        joins = self._join(ADD, suffix, group, channel, deadline, is_change=is_new)
-        return [joins, (shard, add)]
+        token = self._codec.token(channel)
+        arguments = (self.clock(), deadline, self._group_lifetime, token)
+        keys = shard.keys.group(suffix)
+        if data:
+            add = SCRIPTS.group_add_data.call(keys, *arguments, data)
+        else:
+            add = SCRIPTS.group_add.call(keys, *arguments)
+        return [self._join(ADD, suffix, channel, deadline, who), (shard, add)]
 
-    def _join(
-        self,
-        kind: str,
-        suffix: str,
-        group: str,
-        channel: str,
-        deadline: float = 0.0,
-        *,
-        is_change: bool = True,
-    ) -> Request:
-        """Return the command for the reader's side of a change."""
+    def _discards(self, suffix: str, channel: str) -> list[Request]:
+        """Return what ends a membership."""
+        shard = self._shard_of(suffix)
+        token = self._codec.token(channel)
+        leave = SCRIPTS.group_discard.call(shard.keys.group(suffix), FOREVER, token)
+        who = TELL if self._is_mine(channel) else WAKE
+        return [(shard, leave), self._join(DISCARD, suffix, channel, 0.0, who)]
+
+    def _join(self, kind: str, suffix: str, channel: str, deadline: float, who: str) -> Request:
+        """Return the command for the reader's side of a change, of which `who` is to hear."""
         queue = self.inbox.queue(reader_of(channel))
-        keys = queue.shard.keys
-        belongs = keys.belongs(self._codec.hashed(channel))
-        change = b""
-        if is_change and "!" in channel:
-            change = self._codec.seal(kind, group, channel, deadline)
-        names = (belongs, queue.keys.groups, queue.keys.changes, queue.keys.version)
-        word = "add" if kind == ADD else "discard"
-        call = SCRIPTS.join.call(names, word, suffix, change, self._group_lifetime)
-        return queue.shard, call
+        belongs = queue.shard.keys.belongs(self._codec.hashed(channel))
+        keys = queue.keys
+        names = (belongs, keys.memberships, keys.changes, keys.version, keys.wake)
+        arguments: tuple[bytes | float | str, ...] = (kind, suffix, self._group_lifetime)
+        if "!" in channel:
+            content = self._codec.seal(kind, suffix, channel, deadline)
+            token = self._codec.token(channel)
+            arguments += (token, content, deadline, self.clock(), who)
+        return queue.shard, SCRIPTS.join.call(names, *arguments)
 
     def _leave(self, channels: Iterable[str]) -> None:
         """End every membership of some channels."""
@@ -136,15 +156,11 @@ class GroupOperations(RedisCore):
             (queue.shard, command("SMEMBERS", queue.shard.keys.belongs(self._codec.hashed(name))))
             for queue, name in zip(queues, names, strict=True)
         ]
-        requests: list[Request] = []
+        requests = self._storage.forget(names)
         for name, suffixes in zip(names, self._run(asked), strict=True):
             self._memberships.forget(name)
-            for position, suffix in enumerate(each.decode() for each in suffixes):
-                shard = self._shard_of(suffix)
-                keys = shard.keys.group(suffix)
-                requests.append((shard, SCRIPTS.group_discard.call(keys, "channels", name)))
-                # One change says it for all groups.
-                requests.append(self._join(FORGET, suffix, "", name, is_change=not position))
+            for suffix in suffixes:
+                requests += self._discards(suffix.decode(), name)
         self._run(requests)
 
     # Asking.
@@ -154,14 +170,22 @@ class GroupOperations(RedisCore):
         shard = self._shard_of(suffix)
         asked = SCRIPTS.group_readers.call(shard.keys.group(suffix), self.clock())
         [pairs] = self._run([(shard, asked)])
-        return [(pairs[at].decode(), int(pairs[at + 1])) for at in range(0, len(pairs), 2)]
+        return list(zip(self._names_in(pairs[::2]), map(int, pairs[1::2]), strict=True))
 
     def _members(self, group: str) -> list[str]:
         suffix = self._codec.hashed(group)
         shard = self._shard_of(suffix)
         asked = SCRIPTS.group_members.call(shard.keys.group(suffix), self.clock())
         [members] = self._run([(shard, asked)])
-        return [each.decode() for each in members]
+        return self._names_in(members)
+
+    def _names_in(self, tokens: Iterable[bytes]) -> list[str]:
+        """Return the names of members or readers."""
+        try:
+            return [self._codec.name_of(token) for token in tokens]
+        except Undecodable as exc:
+            # Not one by one: who sends to a group may not leave out members in silence.
+            raise ChannelLayerUnavailable(f"members under another secret: {exc}") from exc
 
     # Sending.
 
@@ -247,66 +271,3 @@ class GroupOperations(RedisCore):
             return [entry.name]
         members = self._members(entry.name)
         return [name for name in members if self._codec.hashed(reader_of(name)) == suffix]
-
-    # What a process left behind, and what this one answers for.
-
-    def bury(self, shard: Shard, reader: str, process: str) -> None:
-        """Remove the reader of a dead process, and its members from their groups."""
-        suffix = self._codec.hashed(reader)
-        keys = shard.keys.channel(suffix)
-        names = (
-            *(keys.queue, keys.figures, shard.keys.totals, keys.changes, keys.groups),
-            *(shard.keys.processes, shard.keys.owners),
-        )
-        lifetime = self._queue_lifetime
-        call = SCRIPTS.bury.call(names, reader, process, self.clock(), lifetime)
-        [groups] = self._run([(shard, call)])
-        requests = []
-        for group in (each.decode() for each in groups):
-            home = self._shard_of(group)
-            leave = SCRIPTS.group_discard.call(home.keys.group(group), "reader", reader)
-            requests.append((home, leave))
-        self._run(requests)
-
-    def announce(self) -> None:
-        """Tell Redis again whom this process answers for: it has forgotten."""
-        readers = {reader for shard in self._shards for reader in shard.claimed}
-        known = self._memberships.announced(readers, self.clock())
-        requests = [
-            request
-            for group, channel, deadline in known
-            for request in self._adds(group, channel, deadline, is_new=False)
-        ]
-        for group, channel, deadline in self._memberships.added_elsewhere(self.clock()):
-            requests += self._adds(group, channel, deadline, is_new=True)
-        self._run(requests)
-        if known:
-            logger.info("%d memberships were announced again", len(known))
-
-    def _fetched(self, queue: LocalQueue) -> list[Change]:
-        """Return the changes of the members behind a reader, since they were last fetched."""
-        return self._changes(queue)[1]
-
-    def _changes(self, queue: LocalQueue) -> tuple[int, list[Change]]:
-        call = SCRIPTS.changes.call((queue.keys.changes, queue.keys.queue))
-        [(size, found)] = self._run([(queue.shard, call)])
-        changes = []
-        for data in found:
-            try:
-                changes.append(self._codec.change(data))
-            except Undecodable as exc:
-                self._note_undecodable(queue.name, exc)
-        return size, changes
-
-    def fetch_changes(self, shard: Shard) -> None:
-        """Apply what changed behind readers that get no messages, so that it does not pile up."""
-        for reader in sorted(shard.claimed):
-            queue = self.inbox.queue(reader)
-            before = (shard.reader.turns, shard.reader.blocked)
-            if before[1] is None or reader not in before[1]:
-                continue
-            size, changes = self._changes(queue)
-            if size == 0 and before == (shard.reader.turns, shard.reader.blocked):
-                self._memberships.catch_up(reader, changes)
-            else:
-                self._memberships.hold(reader, changes)

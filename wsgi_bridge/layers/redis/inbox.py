@@ -10,6 +10,7 @@ Plain data behind one lock, never held while a wake is called.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,10 @@ __all__ = ["Demand", "Inbox", "InboxListener", "Local", "LocalQueue"]
 
 #: (deadline, whom it is for, message)
 Local = tuple[float, Names, dict[str, Any]]
+
+#: Seconds that a receive may take from the reply of Redis until it has its messages, with other
+#: threads in between.
+FETCHING = 0.5
 
 #: Queues that are open before those that nobody uses are forgotten.
 SWEEP_SIZE = 1024
@@ -46,7 +51,7 @@ class LocalQueue:
 
     __slots__ = (
         *("capacity", "demand", "entries", "full_until", "is_normal", "keys", "name", "shard"),
-        *("turn", "wakes"),
+        *("added_at", "seen_turn", "turn", "wakes"),
     )
 
     def __init__(self, name: str, shard: Shard, keys: ChannelKeys, capacity: int) -> None:
@@ -60,6 +65,8 @@ class LocalQueue:
         self.demand = Demand(0)
         self.full_until = 0.0  # monotonic time until which senders that cannot wait are refused
         self.turn = 0  # the inbox's turn when it was last served
+        self.added_at = 0.0  # monotonic time when a receive last fetched something itself
+        self.seen_turn = 0  # that of the last look for what nobody asks for
 
 
 class Inbox:
@@ -136,7 +143,31 @@ class Inbox:
     def add(self, queue: LocalQueue, entries: Iterable[Local]) -> None:
         """Add messages for the receive that took them off Redis."""
         with self.lock:
+            queue.added_at = time.monotonic()
             queue.entries.extend(entries)
+
+    def unwanted(self, shard: Shard, *, at_once: bool) -> list[tuple[LocalQueue, list[Local]]]:
+        """Remove and return what others may have, since who it was fetched for has gone.
+
+        What a later receive here would find at its hand stays until the second look without one,
+        unless `at_once`; and what a receive has just fetched stays for that, however often somebody
+        looks meanwhile.
+        """
+        found = []
+        before = time.monotonic() - FETCHING
+        with self.lock:
+            for queue in self._queues.values():
+                if queue.shard is not shard or not queue.entries:
+                    continue
+                if queue.wakes or not queue.is_normal:
+                    continue
+                if queue.added_at > before and not at_once:
+                    continue
+                if at_once or queue.seen_turn == queue.turn:
+                    found.append((queue, list(queue.entries)))
+                    queue.entries.clear()
+                queue.seen_turn = queue.turn
+        return found
 
     def served(self, queues: Iterable[LocalQueue]) -> None:
         """Remember who was asked, in that order."""
@@ -156,7 +187,11 @@ class Inbox:
 
         To be called with the lock held.
         """
-        queues = [queue for queue in shard.listened.values() if queue.demand.remaining > 0]
+        queues = [
+            queue
+            for queue in shard.listened.values()
+            if queue.demand.remaining > 0 and queue.name not in shard.lost
+        ]
         queues.sort(key=lambda queue: queue.turn)
         return queues, min((queue.demand.remaining for queue in queues), default=0)
 

@@ -11,6 +11,7 @@ use any of them.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -33,9 +34,10 @@ class ChannelKeys(NamedTuple):
     suffix: str  # the channel, as it stands in keys
     queue: bytes
     figures: bytes
-    groups: bytes  # that the reader is in
+    memberships: bytes  # behind the reader
     changes: bytes
     version: bytes
+    wake: bytes
     send: Prepared
     push: Prepared
 
@@ -49,12 +51,22 @@ class Keys:
         self.totals = self.key("totals")
         self.processes = self.key("processes")
         self.owners = self.key("owners")
-        #: What SCAN finds all of them by.
-        self.pattern = self.key("*")
+        #: Scheduled messages: their times, and they themselves.
+        self.schedule = (self.key("timetable"), self.key("scheduled"))
+        # In a pattern of SCAN, a prefix stands for itself.
+        self._pattern_start = re.sub(r"([\\*?\[\]^])", r"\\\1", self._start)
 
     def key(self, kind: str, suffix: str = "") -> bytes:
         """Return the name of a key: `kind`, and the channel or group it is of."""
         return f"{self._start}{kind}{':' if suffix else ''}{suffix}".encode()
+
+    def pattern(self, kind: str = "") -> bytes:
+        """Return what SCAN finds all keys by, or all of a kind."""
+        return f"{self._pattern_start}{kind}{':' if kind else ''}*".encode()
+
+    def suffix(self, key: bytes) -> str:
+        """Return the channel or group that a key is of."""
+        return key.decode().removeprefix(self._start).partition(":")[2]
 
     def channel(self, suffix: str) -> ChannelKeys:
         """Return the keys of a channel."""
@@ -66,16 +78,21 @@ class Keys:
             suffix,
             queue,
             figures,
-            self.key("groups", suffix),
+            self.key("memberships", suffix),
             self.key("changes", suffix),
             version,
+            self.key("wake", suffix),
             SCRIPTS.send.prepare(common),
             SCRIPTS.push.prepare((*common, version)),
         )
 
-    def group(self, suffix: str) -> tuple[bytes, bytes]:
-        """Return the keys of a group: its members, its readers."""
-        return self.key("members", suffix), self.key("readers", suffix)
+    def group(self, suffix: str) -> tuple[bytes, bytes, bytes]:
+        """Return the keys of a group: its members, its readers, data of members."""
+        return self.key("members", suffix), self.key("readers", suffix), self.key("data", suffix)
+
+    def log(self, suffix: str) -> tuple[bytes, bytes]:
+        """Return the keys of a log: its messages, its place."""
+        return self.key("log", suffix), self.key("place", suffix)
 
     def belongs(self, suffix: str) -> bytes:
         """Return the key of the groups that one channel is in, by its full name."""

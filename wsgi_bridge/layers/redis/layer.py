@@ -23,17 +23,15 @@ from wsgi_bridge.exceptions import ChannelLayerUnavailable, InvalidLayerURL
 from wsgi_bridge.layers.base import BaseLayer, Batch, _Result
 from wsgi_bridge.layers.concurrency import can_wait
 from wsgi_bridge.layers.queue import Names, Wake
-from wsgi_bridge.layers.redis.codec import GROUP, Undecodable, read_double
+from wsgi_bridge.layers.redis.codec import GROUP, Undecodable
 from wsgi_bridge.layers.redis.connection import command
-from wsgi_bridge.layers.redis.core import DEFAULT_PREFIX
-from wsgi_bridge.layers.redis.figures import Backlog, make_statistics
+from wsgi_bridge.layers.redis.core import DEFAULT_PREFIX, Request
 from wsgi_bridge.layers.redis.inbox import InboxListener, Local, LocalQueue
+from wsgi_bridge.layers.redis.introspection import CHUNK, Introspection
 from wsgi_bridge.layers.redis.scripts import SCRIPTS
-from wsgi_bridge.layers.redis.sending import SendOperations
 from wsgi_bridge.layers.redis.shard import Shard
+from wsgi_bridge.layers.redis.storage import RedisStorage
 from wsgi_bridge.layers.redis.url import CONNECTION_OPTIONS, places_of
-from wsgi_bridge.layers.statistics import Statistics
-from wsgi_bridge.names import check_channel, reader_of
 
 __all__ = ["RedisLayer"]
 
@@ -43,19 +41,15 @@ logger = logging.getLogger(__name__)
 #: receives on all of them has a connection for each.
 DEFAULT_BUCKETS = 4
 
-#: Queues that are asked about in one pipeline.
-CHUNK = 500
-
-#: Keys that one SCAN looks at.
-SCAN_COUNT = 1000
-
 
 def _read_keys(text: str) -> list[str]:
     return [key for key in text.split(",") if key]
 
 
-class RedisLayer(SendOperations):
+class RedisLayer(Introspection):
     """A channel layer on Redis; safe to use from any thread or greenlet. See RedisCore."""
+
+    extensions = (*BaseLayer.extensions, "introspection", "storage")
 
     url_options: ClassVar = {
         **BaseLayer.url_options,
@@ -66,6 +60,20 @@ class RedisLayer(SendOperations):
         "hash_names": lambda text: bool(int(text)),
         "symmetric_encryption_keys": _read_keys,
     }
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        """See RedisCore."""
+        self._storage = RedisStorage(self)
+        super().__init__(*arguments, **options)
+
+    def _reset(self) -> None:
+        super()._reset()
+        self._storage.reset()
+
+    @property
+    def storage(self) -> RedisStorage:
+        """What the processes of this site keep together; see Storage."""
+        return self._storage
 
     @classmethod
     def from_url(cls, url: SplitResult, **options: Any) -> RedisLayer:
@@ -87,8 +95,9 @@ class RedisLayer(SendOperations):
         queues = [self.inbox.queue(name) for name in channels]
         for queue in queues:
             self._claim(queue)
+        for shard in self._shards:
+            shard.keeper.start()  # on all of them: who listens is who notices that others died
         for shard in {queue.shard for queue in queues}:
-            shard.keeper.start()
             shard.reader.start()
             shard.reader.look_again()
         return listener
@@ -96,7 +105,7 @@ class RedisLayer(SendOperations):
     def _claim(self, queue: LocalQueue) -> None:
         """Say that this process reads the channel, so that it is missed when it dies."""
         if "!" in queue.name and queue.name not in queue.shard.claimed:
-            queue.shard.claimed.add(queue.name)
+            queue.shard.claim(queue.name)
             queue.shard.keeper.start()
             queue.shard.keeper.wake()
 
@@ -107,11 +116,16 @@ class RedisLayer(SendOperations):
         now = self.clock()
         expired = self.inbox.drain(queues, batch, limit, now, compact)
         direct = [queue for queue in queues if not queue.wakes]
-        if direct and can_wait():
-            while len(batch) < limit and self._fetch(direct, limit - len(batch)):
-                expired += self.inbox.drain(queues, batch, limit, now, compact)
-        if expired:
-            self._settle(expired)
+        try:
+            if direct and can_wait():
+                while len(batch) < limit and self._fetch(direct, limit - len(batch)):
+                    expired += self.inbox.drain(queues, batch, limit, now, compact)
+            if expired:
+                self._settle(expired)
+        except ChannelLayerUnavailable:
+            # Nobody else has what was taken before: it is the receiver's. The next one is refused.
+            if not batch:
+                raise
         if len(batch) < limit:
             self._ask_for_more([queue for queue in queues if queue.wakes], limit, batch)
         return batch
@@ -152,6 +166,16 @@ class RedisLayer(SendOperations):
         if not self.inbox.feed(queue, self._decoded(queue, entries), len(entries)):
             self._give_back(queue, entries)
 
+    def give_back_unwanted(self, shard: Shard, *, at_once: bool = False) -> None:
+        """Put back what was fetched for a receive that has ended, by its timeout or cancelled."""
+        for queue, entries in self.inbox.unwanted(shard, at_once=at_once):
+            encoded = [
+                self._codec.encode(deadline, name, message)
+                for deadline, names, message in entries
+                for name in ((names,) if isinstance(names, str) else names)
+            ]
+            self._give_back(queue, encoded)
+
     def _give_back(self, queue: LocalQueue, entries: list[bytes]) -> None:
         keys = (queue.keys.queue, queue.shard.keys.index)
         lifetime, suffix = self._queue_lifetime, queue.keys.suffix
@@ -160,23 +184,40 @@ class RedisLayer(SendOperations):
 
     def _decoded(self, queue: LocalQueue, entries: Iterable[bytes]) -> list[Local]:
         decoded: list[Local] = []
+        dropped = 0
         for data in entries:
             try:
                 entry = self._codec.decode(data)
             except Undecodable as exc:
                 self._note_undecodable(queue.name, exc)
+                dropped += 1
                 continue
             names: Names = entry.name
             if entry.kind == GROUP:
+                group = self._codec.hashed(entry.name)
                 names = self._memberships.expand(
-                    *(queue.name, entry.name, entry.version, self.clock()),
+                    *(queue.name, group, entry.version, self.clock()),
                     lambda: self._fetched(queue),
                 )
             if names:
                 decoded.append((entry.deadline, names, entry.message))
         if decoded:
             self._note_decodable()
+        if dropped:
+            self._count_undecodable(queue, dropped)
         return decoded
+
+    def _count_undecodable(self, queue: LocalQueue, number: int) -> None:
+        try:
+            self._run([self._count(queue, "undecodable", number)])
+        except ChannelLayerUnavailable as exc:
+            # What came with them must not be lost over a figure.
+            logger.warning("%d messages that were dropped are not counted: %s", number, exc)
+
+    def _count(self, queue: LocalQueue, figure: str, number: int) -> Request:
+        keys = (queue.keys.queue, queue.keys.figures, queue.shard.keys.totals)
+        counted = (figure, number, self.clock(), self._queue_lifetime)
+        return queue.shard, SCRIPTS.add_counts.call(keys, *counted)
 
     def _settle(self, expired: list[tuple[LocalQueue, Names]]) -> None:
         """Count what expired in this process, and have those channels leave their groups."""
@@ -185,9 +226,7 @@ class RedisLayer(SendOperations):
         requests = []
         names: set[str] = set()
         for queue, each in expired:
-            keys = (queue.keys.queue, queue.keys.figures, queue.shard.keys.totals)
-            counted = ("expired", 1, self.clock(), self._queue_lifetime)
-            requests.append((queue.shard, SCRIPTS.add_counts.call(keys, *counted)))
+            requests.append(self._count(queue, "expired", 1))
             names.update((each,) if isinstance(each, str) else each)
         self._run(requests)
         self._leave(names)
@@ -199,45 +238,23 @@ class RedisLayer(SendOperations):
             return function(*arguments)
         return await super()._call_async(function, *arguments)
 
-    # Statistics.
+    # Expiry.
 
-    def channel_statistics(self, channel: str) -> Statistics:
-        """Return the figures of one channel; see BaseLayer."""
-        check_channel(channel)
-        queue = self._target(reader_of(channel))
-        backlogs = self._backlogs(queue.shard, [queue.keys.suffix])
-        [fields] = self._run([(queue.shard, command("HGETALL", queue.keys.figures))])
-        return make_statistics([fields], backlogs, self.clock())
+    def sweep(self, shard: Shard, number: int) -> int:
+        """Drop what expired in up to `number` queues that nobody asks for; return in how many.
 
-    def global_statistics(self) -> Statistics:
-        """Return the figures of all channels; see BaseLayer."""
-        backlogs: list[Backlog] = []
-        for shard in self._shards:
-            [index] = self._run([(shard, command("ZRANGE", shard.keys.index, 0, -1))])
-            backlogs += self._backlogs(shard, [suffix.decode() for suffix in index])
-        totals = [(shard, command("HGETALL", shard.keys.totals)) for shard in self._shards]
-        return make_statistics(self._run(totals), backlogs, self.clock())
-
-    def _backlogs(self, shard: Shard, suffixes: list[str]) -> list[Backlog]:
-        """Return what waits in queues, after what expired there was dropped."""
-        backlogs = []
-        now = self.clock()
+        They leave the index of the shard if they are empty.
+        """
+        index = shard.keys.index
+        due = command("ZRANGEBYSCORE", index, "-inf", self.clock(), "LIMIT", 0, number)
+        [found] = self._run([(shard, due)])
+        suffixes = [suffix.decode() for suffix in found]
         for start in range(0, len(suffixes), CHUNK):
             chunk = suffixes[start : start + CHUNK]
             replies = self._run([(shard, self._inspect(shard, suffix)) for suffix in chunk])
-            for suffix, (pending, deadline, expired) in zip(chunk, replies, strict=True):
+            for suffix, (_, _, expired) in zip(chunk, replies, strict=True):
                 self._left_behind(suffix, expired)
-                if pending:
-                    sent_at = read_double(deadline) - self.expiry
-                    backlogs.append(Backlog(pending, max(0.0, now - sent_at)))
-        return backlogs
-
-    def sweep(self, shard: Shard, number: int) -> None:
-        """Drop what expired in up to `number` queues that nobody asks for."""
-        index = shard.keys.index
-        due = command("ZRANGEBYSCORE", index, "-inf", self.clock(), "LIMIT", 0, number)
-        [suffixes] = self._run([(shard, due)])
-        self._backlogs(shard, [suffix.decode() for suffix in suffixes])
+        return len(suffixes)
 
     # Life cycle.
 
@@ -251,22 +268,18 @@ class RedisLayer(SendOperations):
             shard.keeper.wake()
 
     def _flush(self, shard: Shard) -> None:
-        cursor = b"0"
-        while True:
-            scan = command("SCAN", cursor, "MATCH", shard.keys.pattern, "COUNT", SCAN_COUNT)
-            [(cursor, keys)] = self._run([(shard, scan)])
-            kept = (shard.keys.processes, shard.keys.owners)
+        kept = (shard.keys.processes, shard.keys.owners)
+        for keys in self._scan(shard, shard.keys.pattern()):
             found = [key for key in keys if key not in kept]
             if found:
                 self._run([(shard, command("UNLINK", *found))])
-            if cursor == b"0":
-                return
 
     def close(self) -> None:
         """Let go of Redis, and of the readers of this process; see BaseLayer."""
         if self.is_closed:
             return
         if can_wait():
+            self._give_up()
             self._resign()
         self.is_closed = True
         self.inbox.wake_all()
@@ -274,6 +287,14 @@ class RedisLayer(SendOperations):
             shard.reader.look_again()
             shard.keeper.wake()
             shard.pipe.close()
+
+    def _give_up(self) -> None:
+        """Leave to others what nobody here has received."""
+        for shard in self._shards:
+            try:
+                self.give_back_unwanted(shard, at_once=True)
+            except ChannelLayerUnavailable:
+                logger.info("Redis is away: what was fetched and not received is lost")
 
     def _resign(self) -> None:
         """Be buried at once, and not when the heartbeats are missed."""
@@ -283,6 +304,6 @@ class RedisLayer(SendOperations):
             try:
                 self._run([(shard, command("ZREM", shard.keys.processes, self.process))])
                 for reader in list(shard.claimed):
-                    self.bury(shard, reader, self.process)
+                    self.bury(shard, self.token(reader).encode(), self.process)
             except ChannelLayerUnavailable:
                 logger.info("Redis is away: its readers go when their heartbeats are missed")

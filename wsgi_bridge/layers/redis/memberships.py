@@ -1,37 +1,48 @@
 """The memberships of the channels that this process reads, in step with its queues.
 
-Whoever changes a membership appends the change, under a growing version, to a list beside the
-reader's queue; a group message carries the version that held when it was sent. The process that
-reads the queue applies the changes up to that version, and then knows whom the message is for. So
-one message goes to one process, and an add or discard has its exact place among them.
+Beside the queue of a reader Redis keeps the memberships behind it, under a growing version, and the
+latest changes of them; a group message carries the version that held when it was sent. The process
+that begins to read the queue fetches the memberships, and then the changes: it applies them up to
+the version of the message at hand, and then knows whom that is for. So one message goes to one
+process, and an add or discard has its exact place among them.
+
+Groups stand here as they do in keys.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from wsgi_bridge.layers.concurrency import native_lock
 from wsgi_bridge.layers.membership import Groups
+from wsgi_bridge.layers.redis.codec import Change
 from wsgi_bridge.names import reader_of
 
-__all__ = ["ADD", "DISCARD", "FORGET", "Change", "Memberships"]
+__all__ = ["ADD", "DISCARD", "Fetched", "Memberships"]
 
 #: What a change does: content [kind, group, channel, deadline].
 ADD = "add"
 DISCARD = "discard"
-FORGET = "forget"
-NOTHING = "nothing"
 
-#: Seconds for which an add to another process's channel is remembered: that one looks for changes
-#: every 5 (keeper.SWEEP), and knows of them itself from then on.
+#: Seconds for which an add to another process's channel is remembered. That one is woken by it and
+#: then knows of it itself, unless it is busy: it looks for changes every 5 (keeper.SWEEP) at least.
 HEARSAY = 12.0
 
 _NONE: tuple[float, dict[str, float]] = (0.0, {})
 
-#: (version, content)
-Change = tuple[float, list[Any]]
+
+class Fetched(NamedTuple):
+    """What Redis knows of the memberships behind a reader: changes, the oldest first.
+
+    `members` are the contents of all adds that hold, if they were asked for.
+    """
+
+    pending: int  # messages in the queue
+    version: float
+    changes: Sequence[Change]
+    members: Sequence[list[Any]]
 
 
 class Memberships:
@@ -42,10 +53,15 @@ class Memberships:
         self._lock = native_lock()
         self._groups = Groups(expiry)
         self._pending: dict[str, deque[Change]] = {}
-        self._versions: dict[str, float] = {}  # the last change that was fetched
+        # The version that was last fetched, of the readers whose memberships have been.
+        self._versions: dict[str, float] = {}
         self._own: dict[str, dict[str, float]] = {}  # channel → {group: deadline}
         # channel → (until when it is remembered, {group: deadline})
         self._elsewhere: dict[str, tuple[float, dict[str, float]]] = {}
+
+    def known(self, reader: str) -> float | None:
+        """Return the version that was last fetched, None if nothing was."""
+        return self._versions.get(reader)
 
     def expand(
         self,
@@ -53,39 +69,65 @@ class Memberships:
         group: str,
         version: float,
         now: float,
-        fetch: Callable[[], list[Change]],
+        fetch: Callable[[], Fetched | None],
     ) -> tuple[str, ...]:
-        """Return the members behind `reader` at `version`; `fetch` gets what changed until now."""
-        if version > self._versions.get(reader, 0.0):
+        """Return the members behind `reader` at `version`; `fetch` gets what is known until now."""
+        if version > self._versions.get(reader, -1.0) and (fetched := fetch()) is not None:
             # What Redis has lost is not asked for again: `version` is known from here on.
-            self.hold(reader, [*fetch(), (version, [NOTHING, "", "", 0.0])])
+            self.hold(reader, fetched._replace(version=max(version, fetched.version)))
         with self._lock:
             self._apply(reader, version)
             return self._groups.names(group, reader, now)
 
-    def hold(self, reader: str, changes: list[Change]) -> None:
+    def hold(self, reader: str, fetched: Fetched) -> None:
         """Keep changes until a message tells how far they have come."""
         with self._lock:
-            self._pending.setdefault(reader, deque()).extend(changes)
-            last = max((each for each, _ in changes), default=0.0)
-            self._versions[reader] = max(self._versions.get(reader, 0.0), last)
+            if reader not in self._versions:
+                self._begin(reader, fetched)
+            known = self._versions[reader]
+            # Two threads may have fetched the same ones.
+            fresh = [change for change in fetched.changes if change.version > known]
+            self._pending.setdefault(reader, deque()).extend(fresh)
+            last = fetched.changes[-1].version if fetched.changes else 0.0
+            self._versions[reader] = max(known, fetched.version, last)
 
-    def catch_up(self, reader: str, changes: list[Change]) -> None:
+    def _begin(self, reader: str, fetched: Fetched) -> None:
+        """Take over a reader: its members, as they were before the changes that Redis has."""
+        self._versions[reader] = -1.0
+        for _, group, channel, deadline in fetched.members:
+            self._groups.add(group, channel, deadline - self._expiry)
+        for change in reversed(fetched.changes):
+            kind, group, channel, _ = change.content
+            if change.is_real and kind == ADD:
+                self._groups.discard(group, channel)
+            elif change.is_real:
+                # For as long as it takes to get to the discard.
+                self._groups.add(group, channel, float("inf"))
+
+    def lose(self, reader: str) -> None:
+        """Forget a reader: it is another process's."""
+        with self._lock:
+            self._versions.pop(reader, None)
+            self._pending.pop(reader, None)
+            for group, channel, _ in self._groups.memberships(reader):
+                self._groups.discard(group, channel)
+            for channel in [each for each in self._own if reader_of(each) == reader]:
+                del self._own[channel]
+
+    def catch_up(self, reader: str, fetched: Fetched) -> None:
         """Apply all changes there are: no message of an earlier version is under way."""
-        self.hold(reader, changes)
+        self.hold(reader, fetched)
         with self._lock:
             self._apply(reader, float("inf"))
 
     def _apply(self, reader: str, version: float) -> None:
         pending = self._pending.get(reader)
-        while pending and pending[0][0] <= version:
-            kind, group, channel, deadline = pending.popleft()[1]
+        while pending and pending[0].version <= version:
+            kind, group, channel, deadline = pending.popleft().content
             if kind == ADD:
                 self._groups.add(group, channel, deadline - self._expiry)
-            elif kind == DISCARD:
+            else:
                 self._groups.discard(group, channel)
-            elif kind == FORGET:
-                self._groups.leave(reader, (channel,))
 
     # What this process added itself, and announces: see GroupOperations.group_add.
 
@@ -141,7 +183,7 @@ class Memberships:
                     elif end > now:
                         known.append((group, channel, end))
             for reader in readers:
-                known += self._groups.memberships(reader)
+                known += [each for each in self._groups.memberships(reader) if each[2] > now]
         return known
 
     def clear(self) -> None:
@@ -149,5 +191,6 @@ class Memberships:
         with self._lock:
             self._groups.clear()
             self._pending.clear()
+            self._versions.clear()
             self._own.clear()
             self._elsewhere.clear()

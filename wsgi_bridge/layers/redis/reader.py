@@ -159,18 +159,20 @@ class Reader:
 
     def _wait_for(self, queues: list[LocalQueue], count: int) -> None:
         assert self._link is not None
+        layer = self._shard.layer
+        wakes = {queue.keys.wake: queue for queue in queues if "!" in queue.name}
         by_key = {queue.keys.queue: queue for queue in queues}
-        self._link.send([self._command(list(by_key), count)])
+        self._link.send([self._command([self.nudge_key, *wakes, *by_key], count)])
         reply = self._link.read()
         if isinstance(reply, ResponseError):
             self._refused(reply)
-        elif reply is not None:
-            queue = by_key.get(reply[0])
-            if queue is not None:
-                self._shard.layer.arrived(queue, self._entries(queue, reply, count))
+        elif reply is not None and reply[0] in by_key:
+            queue = by_key[reply[0]]
+            layer.arrived(queue, self._entries(queue, reply, count))
+        elif reply is not None and reply[0] in wakes:
+            layer.woken(wakes[reply[0]])
 
     def _command(self, keys: list[bytes], count: int) -> Command:
-        keys = [self.nudge_key, *keys]
         if self._has_blmpop:
             return command(b"BLMPOP", BLOCK, len(keys), *keys, b"LEFT", b"COUNT", count)
         return command(b"BLPOP", *keys, BLOCK)

@@ -19,8 +19,8 @@ from wsgi_bridge.exceptions import ChannelFull, ChannelLayerError, ChannelLayerU
 from wsgi_bridge.layers.concurrency import can_wait
 from wsgi_bridge.layers.redis.connection import Command
 from wsgi_bridge.layers.redis.core import refusal
-from wsgi_bridge.layers.redis.groups import GroupOperations
 from wsgi_bridge.layers.redis.inbox import LocalQueue
+from wsgi_bridge.layers.redis.readers import ReaderOperations
 from wsgi_bridge.names import check_channel, reader_of
 
 __all__ = ["SendOperations"]
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 FULL_FOR = 0.05
 
 
-class SendOperations(GroupOperations):
+class SendOperations(ReaderOperations):
     """`send`, `hand_over` and `hand_over_many`."""
 
     def send(self, channel: str, message: dict[str, Any]) -> None:

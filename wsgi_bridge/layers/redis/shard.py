@@ -33,16 +33,31 @@ class Shard:
         self.keys = Keys(place.name if isinstance(place, ClusterShard) else prefix)
         self.listened: dict[str, LocalQueue] = {}
         self.claimed: set[str] = set()  # readers on this shard that are this process's own
+        self.begun: set[str] = set()  # of these, the ones that Redis has not been told of
+        self.lost: set[str] = set()  # readers that another process has begun to read since
         self.reset()
 
     def reset(self) -> None:
         """Start without connections and threads: those of a parent process stay its own."""
         self.listened.clear()
         self.claimed.clear()
+        self.begun.clear()
+        self.lost.clear()
         self.health = Health(self._changed)
         self.pipe = Pipe(self._connect, self.place.locate, self.health)
         self.reader = Reader(self)
         self.keeper = Keeper(self)
+
+    def claim(self, reader: str) -> None:
+        """Begin to read: the reader is this process's own from the next heartbeat on."""
+        self.lost.discard(reader)
+        self.begun.add(reader)
+        self.claimed.add(reader)
+
+    def lose(self, reader: str) -> None:
+        """Read it no longer: another process has begun to."""
+        self.claimed.discard(reader)
+        self.lost.add(reader)
 
     def _connect(self) -> Link:
         return self.place.connect(self.timeout)

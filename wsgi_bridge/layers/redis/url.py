@@ -30,6 +30,16 @@ __all__ = ["CONNECTION_OPTIONS", "places_of"]
 
 DEFAULT_PORT = 6379
 DEFAULT_SENTINEL_PORT = 26379
+MAX_PORT = 65535
+
+CERT_REQS = ("none", "optional", "required")
+
+
+def _cert_reqs(text: str) -> str:
+    if text not in CERT_REQS:
+        raise ValueError(f"expected one of {', '.join(CERT_REQS)}")
+    return text
+
 
 #: Options that are about connections, as they stand in the query string, and how each is read.
 CONNECTION_OPTIONS: dict[str, Callable[[str], Any]] = {
@@ -38,7 +48,7 @@ CONNECTION_OPTIONS: dict[str, Callable[[str], Any]] = {
     "ca_certs": str,
     "certfile": str,
     "keyfile": str,
-    "cert_reqs": str,
+    "cert_reqs": _cert_reqs,
     "sentinel_password": str,
 }
 
@@ -119,9 +129,16 @@ def _address(text: str, default_port: int) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     if not colon or port.endswith("]"):  # no port, or the colons of an IPv6 address
         host, port = text, str(default_port)
-    if not port.isdecimal() or not host:
+    if not port.isdecimal() or int(port) > MAX_PORT or not _is_host(host):
         raise InvalidLayerURL(f"{text!r} in the URL: expected HOST or HOST:PORT")
     return host.strip("[]"), int(port)
+
+
+def _is_host(text: str) -> bool:
+    try:
+        return bool(text.encode("idna"))  # as a resolver will
+    except UnicodeError:
+        return False
 
 
 def _database(text: str, default: int) -> int:

@@ -1,5 +1,6 @@
-"""A server shared by the tests that do not harm it, and layers on it."""
+"""Servers shared by the tests that do not harm them, and layers on them."""
 
+import contextlib
 import itertools
 import os
 
@@ -7,16 +8,35 @@ import pytest
 
 from wsgi_bridge.layers import open_layer
 
-from .servers import RedisServer, need_redis
+from .servers import PROGRAMS, RedisServer, need_redis
 
 _prefixes = itertools.count()
 
 
 @pytest.fixture(scope="session")
-def shared_server():
-    need_redis()
-    with RedisServer() as server:
-        yield server
+def server_of():
+    """Return a function that returns the one server of a kind."""
+    servers = {}
+    with contextlib.ExitStack() as stack:
+
+        def find(kind):
+            need_redis(kind)
+            if kind not in servers:
+                servers[kind] = stack.enter_context(RedisServer(kind=kind))
+            return servers[kind]
+
+        yield find
+
+
+@pytest.fixture(scope="session")
+def shared_server(server_of):
+    return server_of("installed")
+
+
+@pytest.fixture(scope="session", params=PROGRAMS)
+def each_server(request, server_of):
+    """A server of each kind in turn, for what must hold on all of them."""
+    return server_of(request.param)
 
 
 @pytest.fixture(scope="session")
@@ -26,10 +46,11 @@ def shared_shards(shared_server):
 
 
 @pytest.fixture
-def server():
-    """A server of the test's own, to be mistreated."""
-    need_redis()
-    with RedisServer() as server:
+def server(request):
+    """A server of the test's own, to be mistreated; of the kind that a parameter names."""
+    kind = getattr(request, "param", "installed")
+    need_redis(kind)
+    with RedisServer(kind=kind) as server:
         yield server
 
 

@@ -1,4 +1,4 @@
-"""The contract, on one server and on several, plain and encrypted, by BLMPOP and by BLPOP."""
+"""The contract, on one server of each kind and on several, plain and encrypted."""
 
 import itertools
 import os
@@ -8,6 +8,8 @@ import pytest
 
 from wsgi_bridge.layers import open_layer
 from wsgi_bridge.layers.conformance import LayerConformance
+
+from .servers import until
 
 _prefixes = itertools.count()
 
@@ -29,11 +31,34 @@ class RedisConformance(LayerConformance):
         return open_layer(self.url, **self.arguments)
 
 
-class TestOneServer(RedisConformance):
+class OneServer(RedisConformance):
+    kind = "installed"
+
     @pytest.fixture(autouse=True, scope="class")
     @classmethod
-    def server_is_up(cls, shared_server):
-        cls.url = shared_server.url
+    def server_is_up(cls, server_of):
+        cls.url = server_of(cls.kind).url
+
+
+class TestOneServer(OneServer):
+    pass
+
+
+class TestRedis62(OneServer):
+    kind = "redis-6.2"
+
+    def test_batches_are_taken_without_blmpop(self, server_of):
+        before = server_of(self.kind).commands()
+        with self.make_peer(self.layer).listen(["a"], lambda: None):
+            self.layer.send("a", {"n": 1})
+            until(lambda: self.layer.global_statistics()["messages_pending"] == 0)
+        after = server_of(self.kind).commands()
+        assert after["blpop"] > before.get("blpop", 0)
+        assert "blmpop" not in after
+
+
+class TestValkey(OneServer):
+    kind = "valkey"
 
 
 class TestShards(RedisConformance):
@@ -45,21 +70,9 @@ class TestShards(RedisConformance):
 
 class TestEncrypted(RedisConformance):
     options: ClassVar = {"symmetric_encryption_keys": ["a secret"], "hash_names": True}
+    names_are_told = False
 
     @pytest.fixture(autouse=True, scope="class")
     @classmethod
     def servers_are_up(cls, shared_shards):
         cls.url = "redis://" + ",".join(f"127.0.0.1:{each.port}" for each in shared_shards[:2])
-
-
-class TestServerWithoutBlmpop(RedisConformance):
-    @pytest.fixture(autouse=True, scope="class")
-    @classmethod
-    def server_is_up(cls, shared_server):
-        cls.url = shared_server.url
-
-    def open_one(self):
-        layer = super().open_one()
-        for shard in layer._shards:
-            shard.reader._has_blmpop = False
-        return layer

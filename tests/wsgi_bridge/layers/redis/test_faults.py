@@ -7,11 +7,13 @@ import pytest
 import redis as client
 
 from wsgi_bridge.exceptions import ChannelFull, ChannelLayerUnavailable
-from wsgi_bridge.layers.conformance.support import Task
+from wsgi_bridge.layers.conformance.support import ManualClock, Task
 
-from .servers import RedisServer, until
+from .servers import PROGRAMS, RedisServer, until
 
 PATIENCE = 10.0
+
+on_each_kind = pytest.mark.parametrize("server", PROGRAMS, indirect=True)
 
 
 def works(layer, channel="probe"):
@@ -32,6 +34,7 @@ def kill_clients(server):
                 continue  # gone by itself
 
 
+@on_each_kind
 class TestBackendGone:
     def test_every_operation_fails_at_once(self, server, open_redis):
         layer = open_redis(server.url)
@@ -101,7 +104,39 @@ class TestBackendGone:
         server.start()
         until(lambda: works(layer), what="the layer works again")
 
+    def test_what_was_taken_before_is_received(self, server, open_redis, monkeypatch):
+        layer = open_redis(server.url)
+        for number in range(3):
+            layer.send("a", {"n": number})
+        fetch = layer._fetch
 
+        def fetch_and_kill(*arguments):
+            try:
+                return fetch(*arguments)
+            finally:
+                server.kill()
+
+        monkeypatch.setattr(layer, "_fetch", fetch_and_kill)
+        assert [message["n"] for _, message in layer.receive_many(["a"], 10)] == [0, 1, 2]
+        with pytest.raises(ChannelLayerUnavailable):
+            layer.receive_many(["a"], 10)
+
+    def test_what_expired_meanwhile_does_not_cost_the_rest(self, server, open_redis, monkeypatch):
+        clock = ManualClock()
+        layer = open_redis(server.url, clock=clock, expiry=10.0)
+        layer.send("a", {"n": 0})
+        clock.advance(5.0)
+        layer.send("a", {"n": 1})
+        clock.advance(5.0)
+
+        def settle_too_late(expired):
+            raise ChannelLayerUnavailable("Redis cannot be reached")
+
+        monkeypatch.setattr(layer, "_settle", settle_too_late)
+        assert [message["n"] for _, message in layer.receive_many(["a"], 10)] == [1]
+
+
+@on_each_kind
 class TestRestartedEmpty:
     def test_memberships_are_announced_again(self, server, open_redis):
         owner, sender = open_redis(server.url), open_redis(server.url)
@@ -136,6 +171,18 @@ class TestRestartedEmpty:
             sender.send_group("group", {"n": 2})
             until(lambda: len(received) == 2, what="old and new have it")
 
+    def test_an_add_is_known_at_once_to_the_process_that_reads(self, server, open_redis):
+        """Though neither a message comes by, nor the process that added it lives on."""
+        owner, adder = open_redis(server.url), open_redis(server.url)
+        owner._shards[0].keeper._sweep_at = float("inf")
+        with owner.listen(["p!"], lambda: None):
+            adder.group_add("group", "p!x")
+            version = float(server.admin.get(owner.inbox.queue("p!").keys.version))
+            until(lambda: owner._memberships.known("p!") == version, what="it has heard of it")
+            adder.is_closed = True  # and does not resign, as one that is killed
+            server.restart()
+            until(lambda: members_of(owner) == ["p!x"], what="the membership is back")
+
     def test_the_scripts_are_loaded_again(self, server, open_redis):
         layer = open_redis(server.url)
         assert works(layer)
@@ -165,6 +212,7 @@ def goes_through(layer):
     return True
 
 
+@on_each_kind
 class TestHungUp:
     def test_a_send_over_a_connection_that_was_killed_is_made_on_a_new_one(
         self, server, open_redis
@@ -176,6 +224,15 @@ class TestHungUp:
             layer.send("a", {"n": number})
         assert len(layer.receive_many(["a"], 10)) == 5
 
+    def test_members_are_known_though_the_connection_was_killed(self, server, open_redis):
+        owner, sender = open_redis(server.url), open_redis(server.url)
+        for number in range(5):
+            sender.group_add("group", f"p!{number}")
+            sender.send_group("group", {"n": number})
+            kill_clients(server)
+            received = owner.receive_many(["p!"], 100)
+            assert len(received) == number + 1
+
     def test_a_receive_goes_on_after_its_connection_was_killed(self, server, open_redis):
         layer, peer = open_redis(server.url), open_redis(server.url)
         task = Task(layer.receive, ["a"], True, 60.0)
@@ -185,6 +242,7 @@ class TestHungUp:
         assert task.result(PATIENCE) == ("a", {"n": 1})
 
 
+@on_each_kind
 class TestRefused:
     def test_an_out_of_memory_redis_is_full_and_can_be_emptied(self, server, open_redis):
         layer = open_redis(server.url, capacity=100_000)
@@ -203,7 +261,7 @@ class TestRefused:
     def test_a_replica_is_no_backend_until_it_is_promoted(self, server, open_redis):
         layer = open_redis(server.url)
         assert works(layer)
-        with RedisServer() as master:
+        with RedisServer(kind=server.kind) as master:
             server.admin.replicaof("127.0.0.1", master.port)
             with pytest.raises(ChannelLayerUnavailable):
                 layer.send("a", {})
@@ -221,7 +279,7 @@ class TestRefused:
         layer.send("a", {"n": 2})
         received = layer.receive_many(["a"], 10)
         assert [message["n"] for _, message in received] == [1, 2]
-        assert layer.undecodable_count == 4
+        assert layer.channel_statistics("a")["messages_undecodable_count"] == 4
         assert len([each for each in caplog.records if "decoded" in each.getMessage()]) == 1
         assert works(layer)
 
@@ -242,6 +300,32 @@ class TestPassword:
             with pytest.raises(ChannelLayerUnavailable) as caught:
                 wrong.send("a", {})
             assert "wr0ng" not in str(caught.value)
+
+    def test_a_user_needs_no_more_than_the_documentation_says(self, server, open_redis):
+        kinds = ["@connection", "@list", "@hash", "@set", "@sortedset", "@string"]
+        names = ["evalsha", "script|load", "time", "exists", "del", "pexpire", "scan", "unlink"]
+        rules = [
+            "on",
+            ">pw",
+            "resetkeys",
+            "~{site}:*",
+            "-@all",
+            *(f"+{each}" for each in kinds + names),
+        ]
+        server.admin.execute_command("ACL SETUSER", "site", *rules)
+        layer = open_redis(f"redis://site:pw@127.0.0.1:{server.port}", prefix="site")
+        with layer.listen(["p!"], lambda: None):
+            assert works(layer)
+            layer.group_add("group", "p!x")
+            layer.send_group("group", {"n": 1})
+            assert layer.receive(["p!"], True, 5.0) == ("p!x", {"n": 1})
+            layer.forget_channel("p!x")
+        assert layer.global_statistics()["messages_count"] == 2
+        layer._shards[0].keeper._sweep_at = 0.0
+        layer._shards[0].keeper._beat()
+        layer.flush()
+        layer.close()
+        assert server.admin.acl_log() == []
 
     def test_a_unix_socket(self, open_redis, tmp_path):
         path = tmp_path / "redis.sock"

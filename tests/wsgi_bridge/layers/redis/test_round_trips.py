@@ -1,5 +1,6 @@
 """How many commands Redis is given: seen by its MONITOR."""
 
+import itertools
 import threading
 import uuid
 
@@ -155,6 +156,30 @@ def test_a_group_message_is_one_round_trip_and_a_push_for_each_process(server, o
     beatless(reader)
     [(members, _)] = reader.receive_many(["p1!"], 10, compact=True)
     assert len(members) == 100
+
+
+def test_an_add_costs_the_process_that_reads_two_commands_at_most(server, open_redis, monitor):
+    """One to fetch it, when it is woken by it, and one to wait again."""
+    owner, adder = open_redis(server.url), open_redis(server.url)
+    beatless(owner, adder)
+    with owner.listen(["p!"], lambda: None):
+        numbers = itertools.count()
+        add = lambda: adder.group_add("group", f"p!{next(numbers)}")  # noqa: E731
+        own = lambda: owner.group_add("group", f"p!{next(numbers)}")  # noqa: E731
+        add()
+        own()
+        until(lambda: owner._memberships.known("p!"), what="the first one is fetched")
+        assert measure(monitor, add) <= 2 + 2
+        until(lambda: fetched_all(server, owner), what="the owner has heard of all")
+        assert measure(monitor, own) == 2
+
+
+def fetched_all(server, owner):
+    """Whether a process has fetched every change behind its reader, and waits again."""
+    queue = owner.inbox.queue("p!")
+    known = owner._memberships.known("p!")
+    is_waiting = queue.shard.reader.blocked and not server.admin.exists(queue.keys.wake)
+    return is_waiting and known == float(server.admin.get(queue.keys.version))
 
 
 def test_an_idle_layer_asks_for_nothing_but_its_heartbeats(server, open_redis, monitor):

@@ -49,6 +49,10 @@ def test_credentials_and_tls_are_options_of_each_connection():
     ("url", "message"),
     [
         ("redis://a:port", "HOST:PORT"),
+        ("redis://a:65536", "HOST:PORT"),
+        ("redis://a..b", "HOST:PORT"),
+        ("redis+sentinel://a..b/main", "HOST:PORT"),
+        ("rediss://a?cert_reqs=maybe", "none, optional, required"),
         ("redis://a/name", "database"),
         ("redis+unix://host/path", "absolute"),
         ("redis+sentinel://a", "SERVICE"),

@@ -1,10 +1,29 @@
--- Fetch the changes of a reader's memberships.
+-- Fetch the changes of a reader's memberships that a process does not know, or all memberships.
 --
--- KEYS[1] changes that the process has not fetched (list: 8 bytes of version, content)
--- KEYS[2] queue of the reader (list of entries)
+-- KEYS[1] memberships behind the reader (hash: GROUP/CHANNEL -> 8 bytes of deadline, content)
+-- KEYS[2] changes of them (list: 8 bytes of version, 1 that tells whether it changed any, content)
+-- KEYS[3] version of the reader's memberships (string)
+-- KEYS[4] queue of the reader (list of entries)
+-- KEYS[5] owners (hash: reader -> process)
 --
--- Returns {messages in the queue, {change, ...}}.
+-- ARGV[1] reader              ARGV[3] version that the process knows, or '' if it knows nothing:
+-- ARGV[2] process                     then it gets the memberships as well
+--
+-- What the owner knows is dropped; nothing else is, so that a reply that is lost can be asked for
+-- again. Returns {messages in the queue, version, {change, ...}, {membership, ...}}.
 
-local changes = redis.call('LRANGE', KEYS[1], 0, -1)
-redis.call('DEL', KEYS[1])
-return {redis.call('LLEN', KEYS[2]), changes}
+local known = tonumber(ARGV[3]) or 0
+local fresh = {}
+local old = 0
+for _, change in ipairs(redis.call('LRANGE', KEYS[2], 0, -1)) do
+  if struct.unpack('>d', change) > known then
+    fresh[#fresh + 1] = change
+  else
+    old = old + 1
+  end
+end
+if old > 0 and redis.call('HGET', KEYS[5], ARGV[1]) == ARGV[2] then
+  redis.call('LTRIM', KEYS[2], old, -1)
+end
+local members = ARGV[3] == '' and redis.call('HVALS', KEYS[1]) or {}
+return {redis.call('LLEN', KEYS[4]), redis.call('GET', KEYS[3]) or '0', fresh, members}

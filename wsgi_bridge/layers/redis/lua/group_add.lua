@@ -2,6 +2,7 @@
 --
 -- KEYS[1] members of the group (zset: channel -> deadline)
 -- KEYS[2] readers of the group (hash: reader -> number of its members)
+-- KEYS[3] data of members (hash: channel -> content)
 --
 -- ARGV[1] now, in s           ARGV[3] lifetime of the keys, in ms
 -- ARGV[2] deadline, in s      ARGV[4...] channels

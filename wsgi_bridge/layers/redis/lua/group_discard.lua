@@ -1,20 +1,16 @@
--- End the memberships of channels, or of all channels of one reader, in a group.
+-- End the memberships of channels in a group.
 --
 -- KEYS[1] members of the group (zset: channel -> deadline)
 -- KEYS[2] readers of the group (hash: reader -> number of its members)
+-- KEYS[3] data of members (hash: channel -> content)
 --
--- ARGV[1] 'channels' or 'reader'
--- ARGV[2...] channels, or one reader
+-- ARGV[1] deadline up to which memberships are ended: later ones were made since
+-- ARGV[2...] channels
 
-if ARGV[1] == 'channels' then
-  for i = 2, #ARGV do
+for i = 2, #ARGV do
+  local deadline = redis.call('ZSCORE', KEYS[1], ARGV[i])
+  if deadline and tonumber(deadline) <= tonumber(ARGV[1]) then
     leave_group(ARGV[i])
-  end
-elseif redis.call('HDEL', KEYS[2], ARGV[2]) == 1 then
-  for _, channel in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
-    if reader_of(channel) == ARGV[2] then
-      redis.call('ZREM', KEYS[1], channel)
-    end
   end
 end
 return 1
