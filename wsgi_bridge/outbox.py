@@ -111,7 +111,7 @@ class Outbox:
             self._entries.append((layer, to_group, name, copied))
             return
         if self.is_shut:
-            logger.warning("dropped: a message to %s, of a consumer that took too long", name)
+            logger.warning("dropped: a message to %s, of a consumer's run that is over", name)
             return
         deliver(layer, to_group, name, message)
         if not to_group and not ANSWER_KEYS.isdisjoint(message):
@@ -138,8 +138,8 @@ class Outbox:
         self._entries = [entry for entry in self._entries if entry[1] or entry[2] != reply_channel]
 
     def shut(self) -> None:
-        """Drop, and log, what is sent after `flush`: its peer has been answered without it."""
-        self.is_shut = True
+        """Drop, and log, what is sent from here on: nobody waits for it any more."""
+        self.is_shut = self._flushed = True
 
     def flush(self, *, ack: tuple[str, int] | None = None) -> list[tuple[str, Exception]]:
         """Send everything, in order; return the name and the exception of each send that failed.
@@ -150,7 +150,7 @@ class Outbox:
         out. It is sent whatever failed before; `acknowledged` says whether that worked. Does not
         block on a receiver.
         """
-        entries = [] if self._flushed else self._entries
+        entries, self._entries = self._entries, []
         # Before the first send: what comes from elsewhere from here on goes out at once.
         self._flushed = True
         rides = ack is not None and _add_ack(entries, self.layer, ack)

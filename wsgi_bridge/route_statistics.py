@@ -26,7 +26,8 @@ KEPT = 1000
 class RouteStatistics:
     """The counts of one route. ``channels`` are those it takes messages from."""
 
-    __slots__ = ("begun", "channels", "ended", "errors", "name", "next_timed", "timeouts", "times")
+    __slots__ = ("begun", "channels", "ended", "errors", "name", "next_timed",
+                 "retries", "timeouts", "times")  # fmt: skip
 
     def __init__(self, name: str, channels: Sequence[str]) -> None:
         self.name = name
@@ -35,6 +36,7 @@ class RouteStatistics:
         self.ended = 0
         self.errors = 0
         self.timeouts = 0
+        self.retries = 0
         #: The run that is to be timed next.
         self.next_timed = 1
         #: Seconds of the latest runs that were timed.
@@ -52,6 +54,7 @@ class RouteStatistics:
             "count": self.begun,
             "errors": self.errors,
             "timeouts": self.timeouts,
+            "retries": self.retries,
             "in_flight": max(0, self.begun - self.ended),
             "run_time_p50": percentile(times, 0.50),
             "run_time_p99": percentile(times, 0.99),

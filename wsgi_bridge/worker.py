@@ -26,9 +26,11 @@ from wsgi_bridge.deadlines import Deadlines, stack_of
 from wsgi_bridge.exceptions import (
     ChannelLayerError,
     ChannelLayerUnavailable,
+    ConsumeLater,
     ConsumerTimeout,
     DenyConnection,
 )
+from wsgi_bridge.retries import Releaser, put_off
 from wsgi_bridge.route_statistics import RouteStatistics, report
 from wsgi_bridge.routing import Match
 from wsgi_bridge.wsgi import collect_response, run_wsgi
@@ -133,6 +135,7 @@ class Worker:
         self._listener: Any = None
         self._time_limit: TimeLimit | None = None
         self._deadlines = Deadlines()
+        self._releaser = Releaser(layer)
         self._site = RouteStatistics(SITE, ["http.request"])
         self._statistics = {
             route: RouteStatistics(route.name, route.channels) for route in self.router.routes
@@ -150,9 +153,13 @@ class Worker:
         self._time_limit = pool.time_limit
         self._listener = self.layer.listen(self.channels, self.pump_soon)
         self.pump_soon()
+        layer = self.layer
+        if self.router.routes and "storage" in layer.extensions and layer.storage.is_shared:
+            self._releaser.wake()  # what a process left behind that has died is ours to put
 
     def stop(self) -> None:
         """Take no more messages. Those taken go on."""
+        self._releaser.stop()
         if self._listener is not None:
             self._listener.close()
             self._listener = None
@@ -207,12 +214,12 @@ class Worker:
         except DenyConnection as exc:
             self._deny(outbox, reply, exc)
         except BaseException as exc:
+            is_put_off = isinstance(exc, ConsumeLater) and not outbox.is_shut
+            if is_put_off and self._put_off(match, channel, content, exc):
+                outbox.shut()
+            else:
+                self._fail(match, channel, reply, outbox, exc)
             # Whatever it is: a gevent.Timeout is no Exception, and must not accept a handshake.
-            statistics.errors += not outbox.is_shut
-            statistics.timeouts += isinstance(exc, ConsumerTimeout)
-            logger.exception("the consumer failed: %s", route.name)
-            if not outbox.is_shut:
-                _answer_failure(outbox, channel, reply, route.on_error)
             if not isinstance(exc, (Exception, SystemExit)):
                 raise
         finally:
@@ -221,6 +228,34 @@ class Worker:
                 statistics.add_time(perf_counter() - begun)
             if not outbox.is_shut:
                 self._flush(outbox, match, channel, content, reply)
+
+    def _fail(
+        self, match: Match, channel: str, reply: str | None, outbox: Outbox, exc: BaseException
+    ) -> None:
+        """Log and count a failure, and tell the peer, unless it was told already."""
+        statistics = self._statistics[match.route]
+        logger.error("the consumer failed: %s", match.route.name, exc_info=exc)
+        if not outbox.is_shut:
+            statistics.errors += 1
+            statistics.timeouts += isinstance(exc, ConsumerTimeout)
+            _answer_failure(outbox, channel, reply, match.route.on_error)
+
+    def _put_off(
+        self, match: Match, channel: str, content: dict[str, Any], exc: BaseException
+    ) -> bool:
+        """Have a message come again, and its peer wait till then; False when it cannot."""
+        try:
+            due = put_off(self.layer, match.route, channel, content, exc)
+        except (ChannelLayerError, NotImplementedError) as failure:
+            logger.error("%s: a message cannot be put off: %s", match.route.name, failure)
+            return False
+        if due is None:
+            logger.error("%s: given up after %d retries", match.route.name, match.route.retries)
+            return False
+        self._statistics[match.route].retries += 1
+        logger.info("%s: again later: %s", match.route.name, exc)
+        self._releaser.wake()
+        return True
 
     def _run_in_time(
         self, match: Match, channel: str, content: dict[str, Any], outbox: Outbox, seconds: float

@@ -108,7 +108,7 @@ class Engine:
     def _run_all(self) -> bool:
         """Let everybody have their turn until nobody needs one; whether anybody did."""
         has_run = False
-        while self._run_server() or self.strands.run() or self._run_worker():
+        while self._run_server() or self.strands.run() or self._run_worker() or self._release_due():
             has_run = True
         return has_run
 
@@ -121,6 +121,10 @@ class Engine:
         taken = self._turns.taken
         self.worker.pump()
         return self._turns.taken > taken
+
+    def _release_due(self) -> bool:
+        layer = self.shared_layer
+        return "storage" in layer.extensions and layer.storage.release_due().number > 0
 
     def run_until(self, condition: Callable[[], bool], timeout: float) -> bool:
         """Run until ``condition()``; wait up to ``timeout`` real seconds for what others send.

@@ -8,12 +8,12 @@ from typing import Any
 
 from greenlet import GreenletExit
 
-from wsgi_bridge.exceptions import DenyConnection, RequestAborted
+from wsgi_bridge.exceptions import ConsumeLater, DenyConnection, RequestAborted
 from wsgi_bridge.routing import Match
 from wsgi_bridge.worker import Worker
 
 # What a consumer or an app raises to say something, and no mistake of it.
-_SIGNALS = (DenyConnection, RequestAborted, GreenletExit)
+_SIGNALS = (ConsumeLater, DenyConnection, RequestAborted, GreenletExit)
 
 
 class WatchedWorker(Worker):
@@ -27,10 +27,19 @@ class WatchedWorker(Worker):
         self.failures: list[BaseException] = []
         self.channels = [channel for channel in self.channels if channel not in hold]
         self._app = self._watch_app(self._app)
+        self._releaser.stop()  # the engine puts what is due, by the test's clock
 
     def _run_consumer(self, match: Match, channel: str, content: dict[str, Any]) -> None:
         watched = replace(match, consumer=self._watch(match.consumer))
         super()._run_consumer(watched, channel, content)
+
+    def _put_off(
+        self, match: Match, channel: str, content: dict[str, Any], exc: BaseException
+    ) -> bool:
+        is_put_off = super()._put_off(match, channel, content, exc)
+        if not is_put_off:
+            self.failures.append(exc)
+        return is_put_off
 
     def note(self, exc: BaseException) -> None:
         """Note a failure, once however many pass it on."""

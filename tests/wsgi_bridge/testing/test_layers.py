@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
-from tests.wsgi_bridge.testing.sites import make_site
-from wsgi_bridge import open_layer
+from tests.wsgi_bridge.testing.sites import App, make_site
+from wsgi_bridge import Bridge, ConsumeLater, open_layer, route
 from wsgi_bridge.consumers import get_default_layer
 from wsgi_bridge.testing import Client
 
@@ -61,6 +61,24 @@ def test_expiry(layer_url):
         client.send("thumbnails", {"name": "cat.png", "for": "nobody"})
         client.clock.advance(61)
         assert client.messages("thumbnails") == []
+
+
+def test_a_message_that_is_put_off(layer_url):
+    attempts = []
+
+    def consumer(message):
+        attempts.append(message.get("attempt", 0))
+        if len(attempts) < 3:
+            raise ConsumeLater(delay=60.0)
+
+    bridge = Bridge(App(), [route("jobs", consumer)])
+    with Client(bridge, layer=layer_url) as client:
+        client.layer.flush()
+        client.send("jobs", {})
+        assert attempts == [0]
+        client.clock.advance(61)
+        client.clock.advance(61)
+    assert attempts == [0, 1, 2]
 
 
 def test_an_open_layer_is_used_and_left_open():
