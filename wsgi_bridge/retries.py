@@ -57,14 +57,16 @@ class Releaser:
         self._layer = layer
         self._woken = threading.Event()
         self._is_stopped = False
+        self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
     def wake(self) -> None:
-        """Look for what is due, and when the next is. Does not block."""
+        """Look for what is due, and when the next is. Does not wait for that."""
         self._woken.set()
-        if self._thread is None and not self._is_stopped:
-            self._thread = threading.Thread(target=self._run, name="releaser", daemon=True)
-            self._thread.start()
+        with self._lock:
+            if self._thread is None and not self._is_stopped:
+                self._thread = threading.Thread(target=self._run, name="releaser", daemon=True)
+                self._thread.start()
 
     def stop(self) -> None:
         """End the thread; does not wait for it."""

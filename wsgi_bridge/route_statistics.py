@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # Reading the clock twice costs as much as all the rest. So every run of a quiet route is timed, and
 # of one that has run ALL_TIMED times, one in EACH_TIMED, a prime: no rhythm of requests fits it.
 ALL_TIMED = 1000
-EACH_TIMED = 7
+EACH_TIMED = 31
 # Times that are kept, the latest ones: 30 KB a route, and ten of them are above its p99. Log-
 # spaced buckets would take a search for each run, and remember last week's.
 KEPT = 1000

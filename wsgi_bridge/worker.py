@@ -30,6 +30,7 @@ from wsgi_bridge.exceptions import (
     ConsumerTimeout,
     DenyConnection,
 )
+from wsgi_bridge.outbox import current_outbox
 from wsgi_bridge.retries import Releaser, put_off
 from wsgi_bridge.route_statistics import RouteStatistics, report
 from wsgi_bridge.routing import Match
@@ -205,12 +206,12 @@ class Worker:
         statistics = self._statistics[route]
         statistics.begun = number = statistics.begun + 1
         begun = perf_counter() if number >= statistics.next_timed else 0.0
+        token = current_outbox.set(outbox)  # as `with outbox` does, without its two calls
         try:
-            with outbox:
-                if route.timeout is None:
-                    match.consumer(Message(content, channel, self.layer), **match.kwargs)
-                else:
-                    self._run_in_time(match, channel, content, outbox, route.timeout)
+            if route.timeout is None:
+                match.consumer(Message(content, channel, self.layer), **match.kwargs)
+            else:
+                self._run_in_time(match, channel, content, outbox, route.timeout)
         except DenyConnection as exc:
             self._deny(outbox, reply, exc)
         except BaseException as exc:
@@ -223,6 +224,7 @@ class Worker:
             if not isinstance(exc, (Exception, SystemExit)):
                 raise
         finally:
+            current_outbox.reset(token)
             statistics.ended += 1
             if begun:
                 statistics.add_time(perf_counter() - begun)

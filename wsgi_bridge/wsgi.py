@@ -107,7 +107,7 @@ def _serve(app: WsgiApp, environ: Environ, response: Response) -> None:
     iterable: Iterable[bytes] = ()
     try:
         iterable = app(environ, response.start_response)
-        if not response.is_hijacked():
+        if response.hijacked is None or not response.is_hijacked():
             response.send_iterable(iterable)
     except RequestAborted as exc:
         logger.info("%s %r: %s", environ["REQUEST_METHOD"], environ["PATH_INFO"], exc)

@@ -62,8 +62,8 @@ class Response:
     raises what the sink does. ``status`` is what the app said, 500 when it failed, else 0.
     """
 
-    __slots__ = ("_has_content", "_headers", "_hijacked", "_is_head", "_path", "_remaining",
-                 "_sink", "state", "status")  # fmt: skip
+    __slots__ = ("_has_content", "_headers", "_is_head", "_path", "_remaining", "_sink",
+                 "hijacked", "state", "status")  # fmt: skip
 
     def __init__(
         self, sink: Sink, method: str, path: str, hijacked: Callable[[], bool] | None = None
@@ -71,7 +71,7 @@ class Response:
         self._sink = sink
         self._is_head = method == "HEAD"
         self._path = path
-        self._hijacked = hijacked
+        self.hijacked = hijacked
         self.status = 0
         self.state = IDLE
 
@@ -186,7 +186,7 @@ class Response:
 
     def is_hijacked(self) -> bool:
         """Whether the app took the connection for itself; nothing is sent from then on."""
-        if self._hijacked is None or not self._hijacked():
+        if self.hijacked is None or not self.hijacked():
             return False
         self.state = OVER
         return True
@@ -194,7 +194,7 @@ class Response:
     def _send(self, content: bytes, has_more: bool) -> None:
         """Send content, with the head if it is not out yet."""
         if self.state is STARTED:
-            if self._hijacked is not None and self.is_hijacked():
+            if self.hijacked is not None and self.is_hijacked():
                 return
             message = {
                 "status": self.status,

@@ -131,8 +131,10 @@ def test_a_process_puts_what_is_due():
 def test_a_releaser_that_was_stopped_ends():
     layer = open_layer("memory://")
     releaser = Releaser(layer)
+    others = set(threading.enumerate())
     releaser.wake()
-    [thread] = [each for each in threading.enumerate() if each.name == "releaser"]
+    releaser.wake()
+    [thread] = set(threading.enumerate()) - others
     releaser.stop()
     thread.join(PATIENCE)
     assert not thread.is_alive()

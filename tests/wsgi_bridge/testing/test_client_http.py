@@ -252,6 +252,7 @@ def test_what_has_no_answer_says_what_it_waits_for(site):
 
 
 def test_what_another_thread_sends_is_waited_for(client):
+    client.timeout = 10
     asked = client.start("GET", "/poll")
     threading.Timer(0.01, client.layer.send, ("news", {"what": "rain"})).start()
     assert asked.response().text == "rain"
