@@ -29,6 +29,7 @@ ONLY = {
     "uwsgi_asgi": ("uwsgi_asgi",),
     "gevent": ("wsgi_bridge.server", "gunicorn_asgi", "uwsgi_asgi"),
     "httptools": ("wsgi_bridge.server", "gunicorn_asgi", "uwsgi_asgi"),
+    "pytest": ("wsgi_bridge.testing.pytest_plugin",),
     "redis": ("wsgi_bridge.layers.redis",),
     "rich": ("wsgi_bridge.commands",),
     "lmdb": ("wsgi_bridge.layers.ipc",),

@@ -46,6 +46,7 @@ class Bridge:
         self._layer: BaseLayer | None = None
         self._layer_pid = 0
         self._server_statistics: Callable[[], dict[str, int]] = dict
+        self._route_statistics: Callable[[], dict[str, dict[str, Any]]] = dict
 
     @property
     def layer_url(self) -> str:
@@ -82,6 +83,20 @@ class Bridge:
         set_default_layer(layer)
         return layer
 
+    def lend_layer(self, layer: BaseLayer) -> Callable[[], None]:
+        """Run on ``layer``, whatever else was named; return a function that ends that. For tests.
+
+        It is the default of ``Group`` and ``Channel`` meanwhile.
+        """
+        before = (self._layer, self._layer_pid)
+        self._layer, self._layer_pid = layer, os.getpid()
+        set_default_layer(layer)
+
+        def give_back() -> None:
+            self._layer, self._layer_pid = before
+
+        return give_back
+
     def _find_layer(self, default: str, options: dict[str, Any]) -> BaseLayer:
         url = self._find_url(default)
         if not url and isinstance(self._layer_option, BaseLayer):
@@ -89,15 +104,23 @@ class Bridge:
         return open_layer(url, **options)
 
     def statistics(self) -> dict[str, Any]:
-        """Return what this process's server counted, and the layer's statistics under ``layer``.
+        """Return what this process's server counted; under ``routes`` and ``layer``, theirs.
 
         Without a server of ours around it, only the latter. Does not block on memory layers.
         """
-        return {**self._server_statistics(), "layer": self.layer.global_statistics()}
+        return {
+            **self._server_statistics(),
+            "routes": self._route_statistics(),
+            "layer": self.layer.global_statistics(),
+        }
 
     def attach(self, server_statistics: Callable[[], dict[str, int]]) -> None:
         """Have ``statistics`` ask the server that runs this bridge. For servers."""
         self._server_statistics = server_statistics
+
+    def attach_routes(self, route_statistics: Callable[[], dict[str, dict[str, Any]]]) -> None:
+        """Have ``statistics`` ask the worker that runs this bridge's consumers. For workers."""
+        self._route_statistics = route_statistics
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]

@@ -10,6 +10,8 @@
      │   └─ InvalidLayerURL          (ValueError) unknown scheme or option of a layer's URL
      ├─ RoutingError                 (ValueError) bad pattern, import path or consumer
      ├─ RequestAborted               (ConnectionError) the client went away
+     ├─ ConsumerTimeout              (TimeoutError) a consumer took longer than its route allows
+     ├─ ConsumeLater                 raised by a consumer, to have its message again later
      └─ DenyConnection               raised by a websocket.connect consumer, to refuse
 
 A layer translates its client library's exceptions into these at its edge, with `raise … from`.
@@ -24,6 +26,8 @@ __all__ = [
     "ChannelFull",
     "ChannelLayerError",
     "ChannelLayerUnavailable",
+    "ConsumeLater",
+    "ConsumerTimeout",
     "DenyConnection",
     "InvalidLayerURL",
     "InvalidMessage",
@@ -83,6 +87,23 @@ class RoutingError(BridgeError, ValueError):
 
 class RequestAborted(BridgeError, ConnectionError):
     """The client went away while its body was read or its response was written."""
+
+
+class ConsumerTimeout(BridgeError, TimeoutError):
+    """A consumer did not end within the `timeout` of its route, and was interrupted."""
+
+
+class ConsumeLater(BridgeError):
+    """Raised by a consumer: give me this message again later, and forget what I have sent.
+
+    `delay` is in seconds; None leaves it to the `backoff` of the route, whose `retries` say how
+    often. `reason` is a text for the log.
+    """
+
+    def __init__(self, reason: str = "", *, delay: float | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.delay = delay
 
 
 class DenyConnection(BridgeError):

@@ -62,12 +62,14 @@ class Outbox:
             failures = outbox.flush(ack=(reply_channel, order))
     """
 
-    __slots__ = ("_entries", "_flushed", "_sent", "_token", "acknowledged", "layer")
+    __slots__ = ("_entries", "_flushed", "_sent", "_token", "acknowledged", "is_shut", "layer")
 
     def __init__(self, layer: BaseLayer) -> None:
         self.layer = layer
         #: Whether the acknowledgement given to `flush` reached the layer.
         self.acknowledged = False
+        #: Whether what is still sent is dropped.
+        self.is_shut = False
         self._entries: list[Entry] = []
         self._sent: list[Entry] | None = None
         self._flushed = False
@@ -108,6 +110,9 @@ class Outbox:
             copied = copy_message(message, layer.max_message_size)
             self._entries.append((layer, to_group, name, copied))
             return
+        if self.is_shut:
+            logger.warning("dropped: a message to %s, of a consumer's run that is over", name)
+            return
         deliver(layer, to_group, name, message)
         if not to_group and not ANSWER_KEYS.isdisjoint(message):
             self._sent = self._sent or []
@@ -132,6 +137,10 @@ class Outbox:
         """
         self._entries = [entry for entry in self._entries if entry[1] or entry[2] != reply_channel]
 
+    def shut(self) -> None:
+        """Drop, and log, what is sent from here on: nobody waits for it any more."""
+        self.is_shut = self._flushed = True
+
     def flush(self, *, ack: tuple[str, int] | None = None) -> list[tuple[str, Exception]]:
         """Send everything, in order; return the name and the exception of each send that failed.
 
@@ -141,7 +150,7 @@ class Outbox:
         out. It is sent whatever failed before; `acknowledged` says whether that worked. Does not
         block on a receiver.
         """
-        entries = [] if self._flushed else self._entries
+        entries, self._entries = self._entries, []
         # Before the first send: what comes from elsewhere from here on goes out at once.
         self._flushed = True
         rides = ack is not None and _add_ack(entries, self.layer, ack)
@@ -221,6 +230,11 @@ def set_default_layer(layer: BaseLayer | None) -> None:
         _default.pop(LAYER_VARIABLE, None)
     else:
         _default[LAYER_VARIABLE] = layer
+
+
+def maybe_default_layer() -> BaseLayer | None:
+    """Return the process's layer, if it has one yet."""
+    return _default.get(LAYER_VARIABLE)
 
 
 def get_default_layer() -> BaseLayer:

@@ -28,7 +28,7 @@ from typing import Any, TypeAlias
 
 from wsgi_bridge.exceptions import RoutingError
 
-__all__ = ["Include", "Match", "Route", "Router", "include", "route", "route_class"]
+__all__ = ["Include", "Limits", "Match", "Route", "Router", "include", "route", "route_class"]
 
 Consumer: TypeAlias = Callable[..., object]
 Regex: TypeAlias = "str | bytes | re.Pattern[str]"
@@ -44,24 +44,55 @@ VARYING_KEYS = frozenset({"order"})
 CONNECT = "websocket.connect"
 _MISSING = object()
 
+#: How often a message comes again whose consumer raises ConsumeLater; with BACKOFF, over a minute.
+RETRIES = 5
+#: Seconds before it comes again for the first time; each time twice as many.
+BACKOFF = 2.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a route allows its consumer; see `route`. Raise RoutingError for what cannot be."""
+
+    on_error: str = "close"
+    timeout: float | None = None
+    retries: int = RETRIES
+    backoff: float = BACKOFF
+
+    def __post_init__(self) -> None:
+        if self.on_error not in ON_ERROR:
+            raise RoutingError(f"on_error: {self.on_error!r}; expected one of {ON_ERROR}")
+        if self.timeout is not None and not _is_positive(self.timeout):
+            raise RoutingError(f"timeout: {self.timeout!r}; expected seconds above 0, or None")
+        if type(self.retries) is not int or self.retries < 0:
+            raise RoutingError(f"retries: {self.retries!r}; expected a number, 0 or more")
+        if not _is_positive(self.backoff):
+            raise RoutingError(f"backoff: {self.backoff!r}; expected seconds above 0")
+
+
+def _is_positive(value: object) -> bool:
+    return isinstance(value, (int, float)) and value > 0
+
 
 class Route:
     """One line of the table: channels, filters, and the consumer they lead to. Made by `route`."""
 
-    __slots__ = ("channels", "consumer", "filters", "name", "on_error")
+    __slots__ = ("backoff", "channels", "consumer", "filters", "name", "on_error", "retries",
+                 "timeout")  # fmt: skip
 
     def __init__(
         self,
         channels: Sequence[str],
         consumer: Consumer,
-        on_error: str,
+        limits: Limits,
         filters: Mapping[str, Regex],
     ) -> None:
-        if on_error not in ON_ERROR:
-            raise RoutingError(f"on_error: {on_error!r}; expected one of {ON_ERROR}")
         self.channels = tuple(channels)
         self.consumer = consumer
-        self.on_error = on_error
+        self.on_error = limits.on_error
+        self.timeout = limits.timeout
+        self.retries = limits.retries
+        self.backoff = limits.backoff
         self.filters = _compile_filters(filters)
         self.name = _route_name(self)
 
@@ -101,27 +132,44 @@ def route(
     /,
     *,
     on_error: str = "close",
+    timeout: float | None = None,
+    retries: int = RETRIES,
+    backoff: float = BACKOFF,
     **filters: Regex,
 ) -> Route:
     """Lead the messages of a channel to a consumer.
 
     `channel` is a channel name, or several. `consumer` is called as `consumer(message,
     **named_groups)`; a string is imported ("package.module.function"). `on_error` says what
-    becomes of a socket whose consumer raised: "close" (1011) or "continue". Each further keyword
-    is a message key and the regular expression that its value must match. Raise RoutingError for
-    whatever of this cannot work.
+    becomes of a socket whose consumer raised: "close" (1011) or "continue". A consumer that has
+    not ended after `timeout` seconds counts as failed: it is interrupted where that is possible (in
+    a greenlet, when it waits), and its peer is answered in any case. One that raises ConsumeLater
+    gets its message again up to `retries` times, after `backoff` seconds and then twice as many
+    each time, unless it says when. Each further keyword is a message key and the regular expression
+    that its value must match. Raise RoutingError for whatever of this cannot work.
     """
     channels = (channel,) if isinstance(channel, str) else tuple(channel)
     if not channels or not all(isinstance(name, str) and name for name in channels):
         raise RoutingError(f"channel: {channel!r}; expected a channel name, or several")
-    return Route(channels, _callable(consumer), on_error, filters)
+    return Route(
+        channels, _callable(consumer), Limits(on_error, timeout, retries, backoff), filters
+    )
 
 
-def route_class(consumer: Consumer | str, /, *, on_error: str = "close", **filters: Regex) -> Route:
+def route_class(
+    consumer: Consumer | str,
+    /,
+    *,
+    on_error: str = "close",
+    timeout: float | None = None,
+    retries: int = RETRIES,
+    backoff: float = BACKOFF,
+    **filters: Regex,
+) -> Route:
     """Lead the messages of every channel that a consumer class serves to that class.
 
     `consumer` is a class with `channel_names()`, like those of `wsgi_bridge.generic`, or its
-    dotted name; `on_error` and `filters` are those of `route`. Raise RoutingError likewise.
+    dotted name; the other arguments are those of `route`. Raise RoutingError likewise.
     """
     found = _callable(consumer)
     names = getattr(found, "channel_names", None)
@@ -129,7 +177,8 @@ def route_class(consumer: Consumer | str, /, *, on_error: str = "close", **filte
         raise RoutingError(
             f"consumer: {found!r}; expected a class with channel_names(); see route()"
         )
-    return Route(sorted(names()), found, on_error, filters)
+    limits = Limits(on_error, timeout, retries, backoff)
+    return Route(sorted(names()), found, limits, filters)
 
 
 def include(routing: Iterable[Entry] | str, /, **prefixes: Regex) -> Include:
@@ -150,6 +199,7 @@ class Router:
         """Compile a list of routes and includes, or the dotted name of one; None has none."""
         entries = _entries(() if routing is None else routing)
         self.channels = frozenset(_channels(entries))
+        self.routes = tuple(dict.fromkeys(_routes(entries)))
         self._tests = {channel: _compile(entries, channel) for channel in self.channels}
         self._websocket_tests = [
             test
@@ -177,6 +227,11 @@ class Router:
 def _channels(entries: Iterable[Entry]) -> Iterator[str]:
     for entry in entries:
         yield from _channels(entry.routing) if isinstance(entry, Include) else entry.channels
+
+
+def _routes(entries: Iterable[Entry]) -> Iterator[Route]:
+    for entry in entries:
+        yield from _routes(entry.routing) if isinstance(entry, Include) else (entry,)
 
 
 def _compile(entries: Iterable[Entry], channel: str, *, lenient: bool = False) -> tuple[Test, ...]:

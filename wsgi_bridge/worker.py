@@ -16,14 +16,23 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from wsgi_bridge.consumers import Message, Outbox
+from wsgi_bridge.deadlines import Deadlines, stack_of
 from wsgi_bridge.exceptions import (
     ChannelLayerError,
     ChannelLayerUnavailable,
+    ConsumeLater,
+    ConsumerTimeout,
     DenyConnection,
 )
+from wsgi_bridge.outbox import current_outbox
+from wsgi_bridge.retries import Releaser, put_off
+from wsgi_bridge.route_statistics import RouteStatistics, report
 from wsgi_bridge.routing import Match
 from wsgi_bridge.wsgi import collect_response, run_wsgi
 from wsgi_bridge.wsgi_environ import make_environ
@@ -39,6 +48,8 @@ logger = logging.getLogger(__name__)
 BATCH = 64
 # Seconds between two attempts at an acknowledgement whose reply channel is full.
 ACK_RETRY_DELAY = 0.05
+# What the statistics call the site itself: every request without a route.
+SITE = "site"
 
 # Every channel that a protocol server sends to, routed or not: what nobody receives would fill up.
 PROTOCOL_CHANNELS = frozenset(
@@ -57,12 +68,20 @@ _NOT_FOUND = {"status": 404, "headers": [[b"Content-Type", b"text/plain; charset
               "content": b"404 Not Found\n"}  # fmt: skip
 
 
+# A context manager, made with a number of seconds, which raises ConsumerTimeout out of its block.
+TimeLimit = Callable[[float], AbstractContextManager[object]]
+
+
 class Pool(Protocol):
     """What runs consumers."""
 
     @property
     def free(self) -> int:
         """How many more can start now."""
+
+    @property
+    def time_limit(self) -> TimeLimit | None:
+        """Interrupts who runs in the pool; None if nothing can."""
 
     def start(self, job: Callable[[Any, Any], None], first: Any, second: Any) -> None:
         """Run ``job(first, second)``."""
@@ -115,6 +134,14 @@ class Worker:
         self._socket_of = socket_of
         self._socket_key = socket_key
         self._listener: Any = None
+        self._time_limit: TimeLimit | None = None
+        self._deadlines = Deadlines()
+        self._releaser = Releaser(layer)
+        self._site = RouteStatistics(SITE, ["http.request"])
+        self._statistics = {
+            route: RouteStatistics(route.name, route.channels) for route in self.router.routes
+        }
+        bridge.attach_routes(self.statistics)
         self._unrouted: dict[str, Callable[[dict[str, Any]], None]] = {
             "http.request": self._run_site,
             "websocket.connect": self._answer_connect,
@@ -124,11 +151,16 @@ class Worker:
     def start(self, pool: Pool) -> None:
         """Begin to take messages, and to run their consumers in ``pool``."""
         self.pool = pool
+        self._time_limit = pool.time_limit
         self._listener = self.layer.listen(self.channels, self.pump_soon)
         self.pump_soon()
+        layer = self.layer
+        if self.router.routes and "storage" in layer.extensions and layer.storage.is_shared:
+            self._releaser.wake()  # what a process left behind that has died is ours to put
 
     def stop(self) -> None:
         """Take no more messages. Those taken go on."""
+        self._releaser.stop()
         if self._listener is not None:
             self._listener.close()
             self._listener = None
@@ -158,28 +190,112 @@ class Worker:
         if handle is not None:
             handle(message)
 
+    def statistics(self) -> dict[str, dict[str, Any]]:
+        """Return what was counted of each route, and of the site under SITE.
+
+        Asks the layer; raises ChannelLayerUnavailable.
+        """
+        return report([self._site, *self._statistics.values()], self.layer)
+
     # Consumers
 
     def _run_consumer(self, match: Match, channel: str, content: dict[str, Any]) -> None:
         outbox = Outbox(self.layer)
+        route = match.route
         reply = content.get("reply_channel")
+        statistics = self._statistics[route]
+        statistics.begun = number = statistics.begun + 1
+        begun = perf_counter() if number >= statistics.next_timed else 0.0
+        token = current_outbox.set(outbox)  # as `with outbox` does, without its two calls
         try:
-            with outbox:
+            if route.timeout is None:
                 match.consumer(Message(content, channel, self.layer), **match.kwargs)
+            else:
+                self._run_in_time(match, channel, content, outbox, route.timeout)
         except DenyConnection as exc:
             self._deny(outbox, reply, exc)
         except BaseException as exc:
+            is_put_off = isinstance(exc, ConsumeLater) and not outbox.is_shut
+            if is_put_off and self._put_off(match, channel, content, exc):
+                outbox.shut()
+            else:
+                self._fail(match, channel, reply, outbox, exc)
             # Whatever it is: a gevent.Timeout is no Exception, and must not accept a handshake.
-            logger.exception("the consumer failed: %s", match.route.name)
-            _answer_failure(outbox, channel, reply, match.route.on_error)
             if not isinstance(exc, (Exception, SystemExit)):
                 raise
         finally:
-            self._flush(outbox, match, channel, content)
+            current_outbox.reset(token)
+            statistics.ended += 1
+            if begun:
+                statistics.add_time(perf_counter() - begun)
+            if not outbox.is_shut:
+                self._flush(outbox, match, channel, content, reply)
 
-    def _flush(self, outbox: Outbox, match: Match, channel: str, content: dict[str, Any]) -> None:
+    def _fail(
+        self, match: Match, channel: str, reply: str | None, outbox: Outbox, exc: BaseException
+    ) -> None:
+        """Log and count a failure, and tell the peer, unless it was told already."""
+        statistics = self._statistics[match.route]
+        logger.error("the consumer failed: %s", match.route.name, exc_info=exc)
+        if not outbox.is_shut:
+            statistics.errors += 1
+            statistics.timeouts += isinstance(exc, ConsumerTimeout)
+            _answer_failure(outbox, channel, reply, match.route.on_error)
+
+    def _put_off(
+        self, match: Match, channel: str, content: dict[str, Any], exc: BaseException
+    ) -> bool:
+        """Have a message come again, and its peer wait till then; False when it cannot."""
+        try:
+            due = put_off(self.layer, match.route, channel, content, exc)
+        except (ChannelLayerError, NotImplementedError) as failure:
+            logger.error("%s: a message cannot be put off: %s", match.route.name, failure)
+            return False
+        if due is None:
+            logger.error("%s: given up after %d retries", match.route.name, match.route.retries)
+            return False
+        self._statistics[match.route].retries += 1
+        logger.info("%s: again later: %s", match.route.name, exc)
+        self._releaser.wake()
+        return True
+
+    def _run_in_time(
+        self, match: Match, channel: str, content: dict[str, Any], outbox: Outbox, seconds: float
+    ) -> None:
+        """Run a consumer that may take no longer than that: interrupt it, or else give it up."""
+        if self._time_limit is not None:
+            limit = self._time_limit(seconds)
+        else:
+            give_up = partial(self._give_up, match, channel, content, outbox)
+            limit = self._deadlines.within(seconds, give_up)
+        with limit:
+            match.consumer(Message(content, channel, self.layer), **match.kwargs)
+
+    def _give_up(
+        self, match: Match, channel: str, content: dict[str, Any], outbox: Outbox, ident: int
+    ) -> None:
+        """Answer in place of a consumer that nothing can interrupt. Called while it still runs."""
+        route = match.route
+        statistics = self._statistics[route]
+        statistics.errors += 1
+        statistics.timeouts += 1
+        logger.error(
+            "the consumer is not done in %s s, and given up: %s; it is at\n%s",
+            *(route.timeout, route.name, stack_of(ident)),
+        )
+        _answer_failure(outbox, channel, content.get("reply_channel"), route.on_error)
+        outbox.shut()
+        self._flush(outbox, match, channel, content, content.get("reply_channel"))
+
+    def _flush(
+        self,
+        outbox: Outbox,
+        match: Match,
+        channel: str,
+        content: dict[str, Any],
+        reply: str | None,
+    ) -> None:
         """Send what the consumer sent; what the contract says beside it."""
-        reply = content.get("reply_channel")
         ack = None
         if channel == "websocket.receive" and reply is not None:
             ack = (reply, content.get("order", 0))
@@ -211,15 +327,26 @@ class Worker:
     # Messages without a route
 
     def _run_site(self, message: dict[str, Any]) -> None:
-        run_wsgi(
-            self._app,
-            message,
-            self.layer,
-            multithread=self._multithread,
-            multiprocess=self._multiprocess,
-            server_software=self._software,
-            extra_environ=self._environ,
-        )
+        statistics = self._site
+        statistics.begun = number = statistics.begun + 1
+        begun = perf_counter() if number >= statistics.next_timed else 0.0
+        went_well = False
+        try:
+            went_well = run_wsgi(
+                self._app,
+                message,
+                self.layer,
+                multithread=self._multithread,
+                multiprocess=self._multiprocess,
+                server_software=self._software,
+                extra_environ=self._environ,
+            )
+        finally:
+            statistics.ended += 1
+            if begun:
+                statistics.add_time(perf_counter() - begun)
+            if not went_well:
+                statistics.errors += 1
 
     def _acknowledge(self, message: dict[str, Any]) -> None:
         reply, order = message["reply_channel"], message["order"]

@@ -44,8 +44,10 @@ def run_wsgi(
     errors: object | None = None,
     hijacked: Callable[[], bool] | None = None,
     stall_timeout: float = STALL_TIMEOUT,
-) -> None:
-    """Run a WSGI app for one ``http.request`` message and answer it.
+) -> bool:
+    """Run a WSGI app for one ``http.request`` message and answer it; whether that went well.
+
+    It did not when the app let out an exception, or answered with a status of 500 or more.
 
     ``extra_environ`` is added to the environ last; ``errors`` becomes ``wsgi.errors``
     (``sys.stderr`` unless given); ``hijacked`` says, when the app has ended, that it took the
@@ -68,11 +70,13 @@ def run_wsgi(
     )
     if extra_environ:
         environ.update(extra_environ)
-    _serve(app, environ, Response(reply, message["method"], message["path"], hijacked))
+    response = Response(reply, message["method"], message["path"], hijacked)
+    _serve(app, environ, response)
     if type(stream) is ChunkedInput:
         # A layer that is gone keeps nothing either.
         with contextlib.suppress(ChannelLayerError):
             stream.discard()
+    return response.status < 500
 
 
 def collect_response(
@@ -103,7 +107,7 @@ def _serve(app: WsgiApp, environ: Environ, response: Response) -> None:
     iterable: Iterable[bytes] = ()
     try:
         iterable = app(environ, response.start_response)
-        if not response.is_hijacked():
+        if response.hijacked is None or not response.is_hijacked():
             response.send_iterable(iterable)
     except RequestAborted as exc:
         logger.info("%s %r: %s", environ["REQUEST_METHOD"], environ["PATH_INFO"], exc)
@@ -117,7 +121,8 @@ def _serve(app: WsgiApp, environ: Environ, response: Response) -> None:
         if not isinstance(exc, (Exception, SystemExit)):
             raise
     finally:
-        if hasattr(iterable, "close"):
+        # A list has none; asking it costs more than asking what it is.
+        if type(iterable) is not list and hasattr(iterable, "close"):
             _close(iterable.close, environ)
 
 

@@ -59,11 +59,11 @@ class Response:
 
     ``method`` and ``path`` are the request's, the path for the log; ``hijacked`` says whether the
     app took the connection for itself: then nothing is sent. Every method that sends may block, and
-    raises what the sink does.
+    raises what the sink does. ``status`` is what the app said, 500 when it failed, else 0.
     """
 
-    __slots__ = ("_has_content", "_headers", "_hijacked", "_is_head", "_path", "_remaining",
-                 "_sink", "_status", "state")  # fmt: skip
+    __slots__ = ("_has_content", "_headers", "_is_head", "_path", "_remaining", "_sink",
+                 "hijacked", "state", "status")  # fmt: skip
 
     def __init__(
         self, sink: Sink, method: str, path: str, hijacked: Callable[[], bool] | None = None
@@ -71,7 +71,8 @@ class Response:
         self._sink = sink
         self._is_head = method == "HEAD"
         self._path = path
-        self._hijacked = hijacked
+        self.hijacked = hijacked
+        self.status = 0
         self.state = IDLE
 
     # What the app calls
@@ -99,7 +100,7 @@ class Response:
         fields, length = encode_headers(headers)
         self._has_content = not (self._is_head or code == 204 or code == 304)
         self._remaining = length if self._has_content else None
-        self._status, self._headers = code, fields
+        self.status, self._headers = code, fields
         self.state = STARTED
         return self.write
 
@@ -165,6 +166,7 @@ class Response:
     def fail(self) -> None:
         """Answer for an app that failed: 500 while nothing is out, else break off. May block."""
         state, self.state = self.state, OVER
+        self.status = 500
         if state is COMPLETE or state is OVER:
             return
         if state is SENDING:
@@ -184,7 +186,7 @@ class Response:
 
     def is_hijacked(self) -> bool:
         """Whether the app took the connection for itself; nothing is sent from then on."""
-        if self._hijacked is None or not self._hijacked():
+        if self.hijacked is None or not self.hijacked():
             return False
         self.state = OVER
         return True
@@ -192,10 +194,10 @@ class Response:
     def _send(self, content: bytes, has_more: bool) -> None:
         """Send content, with the head if it is not out yet."""
         if self.state is STARTED:
-            if self._hijacked is not None and self.is_hijacked():
+            if self.hijacked is not None and self.is_hijacked():
                 return
             message = {
-                "status": self._status,
+                "status": self.status,
                 "headers": self._headers,
                 "content": content,
                 "more_content": has_more,

@@ -7,12 +7,51 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from chat import enter, routing, say
+from chat import application, enter, routing, say
 from websockets.sync.client import connect
 
 from wsgi_bridge import Message, open_layer
 from wsgi_bridge.consumers import set_default_layer
 from wsgi_bridge.routing import Router
+from wsgi_bridge.testing import Client, HandshakeRefused
+
+
+# start: client
+@pytest.fixture
+def client():
+    with Client(application) as client:
+        yield client
+
+
+def test_a_room_has_a_page(client):
+    assert "<input" in client.get("/rooms/lobby").text
+
+
+def test_all_in_the_room_get_what_one_says_and_nobody_else(client):
+    with ExitStack() as sockets:
+        one, two, other = (
+            sockets.enter_context(client.websocket(f"/rooms/{name}"))
+            for name in ("lobby", "lobby", "garden")
+        )
+        one.send("hello")
+        assert one.receive() == two.receive() == "hello"
+        assert other.receive_nothing()
+
+
+def test_who_leaves_is_in_the_room_no_more(client):
+    socket = client.websocket("/rooms/lobby")
+    assert len(client.group("room-lobby").channels()) == 1
+    socket.close()
+    assert client.group("room-lobby").channels() == []
+
+
+def test_there_are_no_rooms_elsewhere(client):
+    with pytest.raises(HandshakeRefused) as refusal:
+        client.websocket("/attic")
+    assert refusal.value.status == 404
+
+
+# end: client
 
 
 # start: unit

@@ -19,6 +19,7 @@ from wsgi_bridge.commands.layer.acts import DEFAULT_COUNT
 from wsgi_bridge.commands.layer.looks import channel_table
 from wsgi_bridge.layers.base import DEFAULT_CAPACITY
 from wsgi_bridge.layers.statistics import RATE_WINDOW, Statistics
+from wsgi_bridge.route_statistics import RouteStatistics
 from wsgi_bridge.server.server import Counters
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
@@ -41,7 +42,8 @@ def first_cells(text: str) -> set[str]:
 def test_every_count_of_the_server_and_the_layer_is_explained() -> None:
     text = (REFERENCE / "statistics.md").read_text()
     counted = {each.name for each in fields(Counters)} | set(Statistics.__annotations__)
-    assert first_cells(text) - {"layer"} == counted | {"consumers"}
+    of_routes = {*RouteStatistics("", ()).figures(), "queue_age"}
+    assert first_cells(text) - {"layer", "routes"} == counted | of_routes | {"consumers"}
 
 
 def test_rates_are_over_the_seconds_that_the_page_says() -> None:

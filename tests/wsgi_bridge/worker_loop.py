@@ -22,6 +22,8 @@ class Clock:
 class Pool:
     """Runs a job at once, or keeps it when told to."""
 
+    time_limit = None
+
     def __init__(self, free=100):
         self.free = free
         self.started = []

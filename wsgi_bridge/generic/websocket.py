@@ -24,7 +24,7 @@ from typing import Any, ClassVar
 
 from wsgi_bridge.consumers import Channel, Group, Message
 from wsgi_bridge.outbox import current_outbox
-from wsgi_bridge.routing import Regex, Route, route_class
+from wsgi_bridge.routing import BACKOFF, RETRIES, Regex, Route, route_class
 
 __all__ = ["BaseConsumer", "JsonWebsocketConsumer", "WebsocketConsumer"]
 
@@ -58,13 +58,28 @@ class BaseConsumer:
 
     @classmethod
     def as_route(
-        cls, attrs: Mapping[str, Any] | None = None, /, *, on_error: str = "close", **filters: Regex
+        cls,
+        attrs: Mapping[str, Any] | None = None,
+        /,
+        *,
+        on_error: str = "close",
+        timeout: float | None = None,
+        retries: int = RETRIES,
+        backoff: float = BACKOFF,
+        **filters: Regex,
     ) -> Route:
         """Return a route to this class, or to a subclass with these class attributes."""
         consumer = cls
         if attrs:
             consumer = type(cls.__name__, (cls,), {"__module__": cls.__module__, **attrs})
-        return route_class(consumer, on_error=on_error, **filters)
+        return route_class(
+            consumer,
+            on_error=on_error,
+            timeout=timeout,
+            retries=retries,
+            backoff=backoff,
+            **filters,
+        )
 
     def dispatch(self, message: Message, /, **kwargs: Any) -> None:
         """Call the method that `method_mapping` names for the channel of the message."""

@@ -8,12 +8,15 @@ warm.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import Context
 from typing import Any
 
 import greenlet
-from gevent import get_hub
+from gevent import Timeout, get_hub
+
+from wsgi_bridge.exceptions import ConsumerTimeout
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +60,23 @@ class GreenletPool:
             # To where it waits for a job: what a greenlet begins with is kept until it ends.
             worker.switch()
         worker.switch(job, first, second)
+
+    @contextmanager
+    def time_limit(self, seconds: float) -> Iterator[None]:
+        """Raise ConsumerTimeout out of the block if it takes longer.
+
+        Inside it is a gevent.Timeout, which is no Exception: a consumer that catches those goes on
+        no further. It is raised where the greenlet waits: who only computes is not interrupted.
+        """
+        timeout = Timeout.start_new(seconds)
+        try:
+            yield
+        except Timeout as exc:
+            if exc is not timeout:
+                raise
+            raise ConsumerTimeout(f"not done in {seconds} s") from exc
+        finally:
+            timeout.close()
 
     def unfinished(self) -> list[Any]:
         """Return the greenlets that run now, for the caller to end (gevent.kill)."""

@@ -16,15 +16,12 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Any, Protocol
 
-from gevent import get_hub
-
 from wsgi_bridge.exceptions import ChannelLayerError, ChannelLayerUnavailable
 from wsgi_bridge.layers.base import BaseLayer
 from wsgi_bridge.protocols.broadcast import Broadcast
 from wsgi_bridge.protocols.frames import SERVICE_RESTART
 from wsgi_bridge.server.linger import Lingerer
 from wsgi_bridge.server.outbound import Socket
-from wsgi_bridge.server.wakeup import Wakeup
 from wsgi_bridge.server.wills import Wills
 from wsgi_bridge.settings import Settings
 
@@ -86,7 +83,7 @@ class ProtocolServer:
 
     ``name`` begins its reply channels (``gunicorn.response.…``). ``access_log`` is called with
     (request, status, headers, content bytes, seconds) for each finished request and socket, or is
-    None.
+    None. ``loop`` and ``make_wakeup`` are gevent's of this thread unless given: see testing.loop.
     """
 
     def __init__(
@@ -98,12 +95,14 @@ class ProtocolServer:
         software: str = "wsgi-bridge",
         access_log: Callable[..., None] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        loop: Any = None,
+        make_wakeup: Callable[[Callable[[], None]], Callable[[], None]] | None = None,
     ) -> None:
         self.layer = layer
         self.settings = settings
         self.access_log = access_log
         self.clock = clock
-        self.loop = get_hub().loop
+        self.loop = loop or _hub_loop()
         self.counters = Counters()
         self.connections: dict[str, Connection] = {}
         self.wills = Wills(layer)
@@ -117,7 +116,7 @@ class ProtocolServer:
         self._retry_timer: Any = None
         self._tick_timer: Any = None
         self._listener: Any = None
-        self._dispatch_soon = Wakeup(self.dispatch)
+        self._dispatch_soon = (make_wakeup or _hub_wakeup)(self.dispatch)
         self.timed: set[Timed] = set()
         self._ticks = 0
         self._slow: list[Callable[[], None]] = []
@@ -247,3 +246,16 @@ class ProtocolServer:
                 function()
             except Exception:
                 logger.exception("a message that found its channel full could not be tried again")
+
+
+def _hub_loop() -> Any:
+    """Return this thread's libev loop. Imported here: a loop may be given where gevent is not."""
+    from gevent import get_hub
+
+    return get_hub().loop
+
+
+def _hub_wakeup(function: Callable[[], None]) -> Callable[[], None]:
+    from wsgi_bridge.server.wakeup import Wakeup
+
+    return Wakeup(function)

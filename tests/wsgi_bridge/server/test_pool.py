@@ -11,6 +11,7 @@ import pytest
 from gevent.event import Event
 
 from tests.wsgi_bridge.server.rig import wait_for
+from wsgi_bridge.exceptions import ConsumerTimeout
 from wsgi_bridge.server.pool import GreenletPool
 
 variable = ContextVar("variable", default="unset")
@@ -154,3 +155,37 @@ def test_the_greenlets_that_run_can_be_ended():
         gevent.kill(worker)
     wait_for(lambda: sorted(ended) == [1, 2])
     assert (pool.running, pool.free) == (0, 3)
+
+
+def test_a_time_limit_interrupts_who_waits_and_nothing_catches_it_by_accident():
+    pool = Pool(1)
+    seen = []
+
+    def job(first, second):
+        try:
+            with pool.time_limit(0.01):
+                try:
+                    gevent.sleep(60)
+                except Exception:  # noqa: BLE001 - consumers do
+                    seen.append("swallowed")
+        except ConsumerTimeout as exc:
+            seen.append(str(exc))
+
+    pool.run_in_hub(job)
+    wait_for(lambda: seen)
+    assert seen == ["not done in 0.01 s"]
+
+
+def test_a_time_limit_lets_go_of_who_is_in_time():
+    pool = Pool(1)
+    seen = []
+
+    def job(first, second):
+        with pool.time_limit(0.005):
+            pass
+        gevent.sleep(0.01)
+        seen.append("went on")
+
+    pool.run_in_hub(job)
+    wait_for(lambda: seen)
+    assert seen == ["went on"]
