@@ -74,6 +74,59 @@ def test_a_process_that_was_stopped_for_long_is_a_member_again(each_server, open
         process.stdout.close()
 
 
+def test_who_leaves_gets_what_was_sent_before_and_is_still_on_its_way(
+    each_server, open_redis, monkeypatch
+):
+    owner, other = open_redis(each_server.url), open_redis(each_server.url)
+    shard = owner._shards[0]
+    looked = threading.Event()
+    arrived = owner.arrived
+
+    def arrive_late(*arguments):
+        looked.wait(10)
+        arrived(*arguments)
+
+    with owner.listen(["p!"], lambda: None):
+        owner.group_add("group", "p!x")
+        until(lambda: "p!" in (shard.reader.blocked or ()), what="the reader waits")
+        monkeypatch.setattr(owner, "arrived", arrive_late)
+        other.send_group("group", {"n": 1})
+        other.group_discard("group", "p!x")
+        owner.fetch_changes(shard)
+        looked.set()
+        assert owner.receive(["p!"], True, 5.0) == ("p!x", {"n": 1})
+
+
+def has_heard(server, layer, reader):
+    """Whether a process has fetched every change behind its reader, and waits again."""
+    queue = layer.inbox.queue(reader)
+    is_waiting = queue.shard.reader.blocked and not server.admin.exists(queue.keys.wake)
+    version = float(server.admin.get(queue.keys.version) or 0)
+    return is_waiting and layer._memberships.known(reader) == version
+
+
+def test_changes_behind_a_reader_without_messages_do_not_pile_up(each_server, open_redis):
+    owner, other = open_redis(each_server.url), open_redis(each_server.url)
+    [shard] = owner._shards
+    memberships = owner._memberships
+    shard.keeper._sweep_at = float("inf")
+    with owner.listen(["p!"], lambda: None):
+        until(lambda: shard.claimed and not shard.begun, what="it is claimed")
+        for number in range(10):
+            other.group_add("group", f"p!{number}")
+            other.group_discard("group", f"p!{number}")
+        until(lambda: has_heard(each_server, owner, "p!"), what="the owner has heard of all")
+        owner.fetch_changes(shard)
+        assert len(memberships._pending["p!"]) == 20
+        turns = shard.reader.turns
+        shard.keeper.nudge()
+        until(lambda: shard.reader.turns > turns, what="that turn is over")
+        until(lambda: shard.reader.blocked, what="the reader waits again")
+        owner.fetch_changes(shard)
+        assert not memberships._pending["p!"]
+        assert not each_server.admin.exists(owner.inbox.queue("p!").keys.changes)
+
+
 READER = """
 import sys, threading
 from wsgi_bridge.layers import open_layer
