@@ -90,6 +90,9 @@ class Memberships:
             # Two threads may have fetched the same ones.
             fresh = [change for change in fetched.changes if change.version > known]
             self._pending.setdefault(reader, deque()).extend(fresh)
+            for kind, group, channel, _ in (change.content for change in fresh):
+                if kind == DISCARD:
+                    self._disown(group, channel)
             last = fetched.changes[-1].version if fetched.changes else 0.0
             self._versions[reader] = max(known, fetched.version, last)
 
@@ -169,10 +172,13 @@ class Memberships:
     def discard(self, group: str, channel: str) -> None:
         """Forget it."""
         with self._lock:
-            for groups in (self._own.get(channel, {}), self._elsewhere.get(channel, _NONE)[1]):
-                groups.pop(group, None)
-            if not self._own.get(channel, True):
-                del self._own[channel]
+            self._disown(group, channel)
+
+    def _disown(self, group: str, channel: str) -> None:
+        for groups in (self._own.get(channel, {}), self._elsewhere.get(channel, _NONE)[1]):
+            groups.pop(group, None)
+        if not self._own.get(channel, True):
+            del self._own[channel]
 
     def forget(self, channel: str) -> None:
         """Forget a channel."""

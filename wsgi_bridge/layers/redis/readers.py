@@ -88,6 +88,10 @@ class ReaderOperations(GroupOperations):
     def announce(self) -> None:
         """Tell Redis again whom this process answers for: it has forgotten."""
         readers = {reader for shard in self._shards for reader in shard.claimed}
+        for queue in map(self.inbox.queue, readers):
+            # Whom others have discarded meanwhile is not to come back.
+            if not queue.shard.health.is_down:
+                self._memberships.hold(queue.name, self._changes(queue))
         known = self._memberships.announced(readers, self.clock())
         requests = [
             request

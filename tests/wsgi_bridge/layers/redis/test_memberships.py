@@ -111,6 +111,13 @@ def test_who_has_lost_a_reader_knows_nothing_of_it(memberships):
     assert members(memberships, 9.0, fetched(9.0, members="c")) == "c"
 
 
+def test_whom_another_process_has_discarded_is_not_announced(memberships):
+    memberships.add("group", "p!a", END)
+    memberships.add("group", "p!b", END)
+    memberships.hold("p!", fetched(4.0, add(2.0, "a"), add(3.0, "b"), discard(4.0, "a")))
+    assert memberships.announced({"p!"}, NOW) == [("group", "p!b", END)]
+
+
 def test_what_has_expired_is_not_announced(memberships):
     members(memberships, 4.0, fetched(4.0, members="a"))
     assert memberships.announced({"p!"}, NOW) == [("group", "p!a", END)]

@@ -9,6 +9,8 @@ import sys
 import threading
 import time
 
+import pytest
+
 from wsgi_bridge.layers.conformance.support import Task
 from wsgi_bridge.layers.redis import keeper
 from wsgi_bridge.layers.redis.keeper import BEAT, LIFE
@@ -72,6 +74,53 @@ def test_a_process_that_was_stopped_for_long_is_a_member_again(each_server, open
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+def is_claimed(server, layer):
+    """Whether the owner has said that it lives, so that it is missed when it does not."""
+    return server.admin.hexists(layer._shards[0].keys.owners, "dead!")
+
+
+@pytest.mark.parametrize("is_before", [True, False])
+def test_who_was_discarded_while_its_process_was_stopped_stays_away(
+    each_server, open_redis, is_before
+):
+    prefix = f"discarded{is_before}{os.getpid()}"
+    survivor = open_redis(each_server.url, prefix=prefix)
+    process = start_owner(each_server.url, prefix)
+    try:
+        with survivor.listen(["alive!"], lambda: None):
+            until(lambda: is_claimed(each_server, survivor), what="it has said that it lives")
+            process.send_signal(signal.SIGSTOP)
+            if is_before:
+                survivor.group_discard("group", "dead!x")
+            until(lambda: survivor.group_channels("other") == [], what="it is taken for dead")
+            if not is_before:
+                survivor.group_discard("group", "dead!x")
+            process.send_signal(signal.SIGCONT)
+            until(lambda: survivor.group_channels("other") == ["dead!y"], what="it is back")
+            assert survivor.group_channels("group") == []
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_changes_that_a_dead_process_left_are_no_one_elses(each_server, open_redis):
+    prefix = f"left{os.getpid()}"
+    survivor = open_redis(each_server.url, prefix=prefix)
+    process = start_owner(each_server.url, prefix)
+    until(lambda: is_claimed(each_server, survivor), what="it has said that it lives")
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    with survivor.listen(["alive!"], lambda: None):
+        until(lambda: survivor.group_channels("other") == [], what="it is taken for dead")
+    heir = open_redis(each_server.url, prefix=prefix)
+    with heir.listen(["dead!"], lambda: None):
+        survivor.group_add("group", "dead!new")
+        survivor.send_group("group", {"n": 1})
+        assert heir.receive_many(["dead!"], 10, 5.0) == [("dead!new", {"n": 1})]
 
 
 def test_who_leaves_gets_what_was_sent_before_and_is_still_on_its_way(
