@@ -55,6 +55,8 @@ class Memberships:
         self._pending: dict[str, deque[Change]] = {}
         # The version that was last fetched, of the readers whose memberships have been.
         self._versions: dict[str, float] = {}
+        # reader → (turn, version), see mark
+        self._marks: dict[str, tuple[int, float]] = {}
         self._own: dict[str, dict[str, float]] = {}  # channel → {group: deadline}
         # channel → (until when it is remembered, {group: deadline})
         self._elsewhere: dict[str, tuple[float, dict[str, float]]] = {}
@@ -88,6 +90,9 @@ class Memberships:
             # Two threads may have fetched the same ones.
             fresh = [change for change in fetched.changes if change.version > known]
             self._pending.setdefault(reader, deque()).extend(fresh)
+            for kind, group, channel, _ in (change.content for change in fresh):
+                if kind == DISCARD:
+                    self._disown(group, channel)
             last = fetched.changes[-1].version if fetched.changes else 0.0
             self._versions[reader] = max(known, fetched.version, last)
 
@@ -109,16 +114,25 @@ class Memberships:
         with self._lock:
             self._versions.pop(reader, None)
             self._pending.pop(reader, None)
+            self._marks.pop(reader, None)
             for group, channel, _ in self._groups.memberships(reader):
                 self._groups.discard(group, channel)
             for channel in [each for each in self._own if reader_of(each) == reader]:
                 del self._own[channel]
 
-    def catch_up(self, reader: str, fetched: Fetched) -> None:
-        """Apply all changes there are: no message of an earlier version is under way."""
-        self.hold(reader, fetched)
+    def mark(self, reader: str, turn: int, version: float) -> None:
+        """Remember that messages of versions before `version` have come when `turn` is over."""
         with self._lock:
-            self._apply(reader, float("inf"))
+            # An earlier mark is reached sooner.
+            self._marks.setdefault(reader, (turn, version))
+
+    def catch_up(self, reader: str, turn: int) -> None:
+        """Apply the changes up to the mark of a reader, if its thread has come to a later turn."""
+        with self._lock:
+            marked, version = self._marks.get(reader, (turn, 0.0))
+            if marked < turn:
+                del self._marks[reader]
+                self._apply(reader, version)
 
     def _apply(self, reader: str, version: float) -> None:
         pending = self._pending.get(reader)
@@ -158,10 +172,13 @@ class Memberships:
     def discard(self, group: str, channel: str) -> None:
         """Forget it."""
         with self._lock:
-            for groups in (self._own.get(channel, {}), self._elsewhere.get(channel, _NONE)[1]):
-                groups.pop(group, None)
-            if not self._own.get(channel, True):
-                del self._own[channel]
+            self._disown(group, channel)
+
+    def _disown(self, group: str, channel: str) -> None:
+        for groups in (self._own.get(channel, {}), self._elsewhere.get(channel, _NONE)[1]):
+            groups.pop(group, None)
+        if not self._own.get(channel, True):
+            del self._own[channel]
 
     def forget(self, channel: str) -> None:
         """Forget a channel."""
@@ -192,5 +209,6 @@ class Memberships:
             self._groups.clear()
             self._pending.clear()
             self._versions.clear()
+            self._marks.clear()
             self._own.clear()
             self._elsewhere.clear()

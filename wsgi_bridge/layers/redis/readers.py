@@ -93,6 +93,10 @@ class ReaderOperations(GroupOperations):
     def announce(self) -> None:
         """Tell Redis again whom this process answers for: it has forgotten."""
         readers = {reader for shard in self._shards for reader in shard.claimed}
+        for queue in map(self.inbox.queue, readers):
+            # Whom others have discarded meanwhile is not to come back.
+            if not queue.shard.health.is_down:
+                self._memberships.hold(queue.name, self._changes(queue))
         known = self._memberships.announced(readers, self.clock())
         requests = [
             request
@@ -145,14 +149,17 @@ class ReaderOperations(GroupOperations):
         self._memberships.hold(queue.name, self._changes(queue))
 
     def fetch_changes(self, shard: Shard) -> None:
-        """Apply what changed behind readers that get no messages, so that it does not pile up."""
+        """Apply what changed behind readers that get no messages, so that it does not pile up.
+
+        That is what the last call fetched: a message from before may have been on its way.
+        """
         for reader in sorted(shard.claimed):
-            queue = self.inbox.queue(reader)
-            before = (shard.reader.turns, shard.reader.blocked)
-            if before[1] is None or reader not in before[1]:
+            self._memberships.catch_up(reader, shard.reader.turns)
+            if reader not in (shard.reader.blocked or ()):
                 continue
-            fetched = self._changes(queue)
-            if fetched.pending == 0 and before == (shard.reader.turns, shard.reader.blocked):
-                self._memberships.catch_up(reader, fetched)
-            else:
-                self._memberships.hold(reader, fetched)
+            fetched = self._changes(self.inbox.queue(reader))
+            self._memberships.hold(reader, fetched)
+            if fetched.pending == 0:
+                # The turn of now, not the one before: the reader may have begun it meanwhile, and
+                # taken a message just before the changes were fetched.
+                self._memberships.mark(reader, shard.reader.turns, fetched.version)

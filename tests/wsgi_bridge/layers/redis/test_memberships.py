@@ -78,8 +78,22 @@ def test_a_change_is_kept_until_a_message_comes_to_it(memberships):
     members(memberships, 4.0, fetched(4.0, members="a"))
     memberships.hold("p!", fetched(5.0, add(5.0, "b"), pending=1))
     assert members(memberships, 4.0) == "a"
-    memberships.catch_up("p!", fetched(6.0, add(6.0, "c")))
-    assert members(memberships, 4.0) == "abc"
+    assert members(memberships, 5.0) == "ab"
+
+
+def test_changes_that_were_fetched_during_a_turn_count_when_it_is_over(memberships):
+    members(memberships, 4.0, fetched(4.0, members="a"))
+    memberships.hold("p!", fetched(5.0, add(5.0, "b")))
+    memberships.mark("p!", 1, 5.0)
+    memberships.hold("p!", fetched(6.0, discard(6.0, "a")))
+    memberships.mark("p!", 2, 6.0)
+    memberships.catch_up("p!", 1)
+    assert members(memberships, 4.0) == "a"
+    memberships.catch_up("p!", 2)
+    assert members(memberships, 4.0) == "ab"
+    memberships.mark("p!", 2, 6.0)
+    memberships.catch_up("p!", 3)
+    assert members(memberships, 4.0) == "b"
 
 
 def test_where_nothing_can_be_fetched_the_members_are_as_last_known(memberships):
@@ -95,6 +109,13 @@ def test_who_has_lost_a_reader_knows_nothing_of_it(memberships):
     assert memberships.known("p!") is None
     assert memberships.announced({"p!"}, NOW) == []
     assert members(memberships, 9.0, fetched(9.0, members="c")) == "c"
+
+
+def test_whom_another_process_has_discarded_is_not_announced(memberships):
+    memberships.add("group", "p!a", END)
+    memberships.add("group", "p!b", END)
+    memberships.hold("p!", fetched(4.0, add(2.0, "a"), add(3.0, "b"), discard(4.0, "a")))
+    assert memberships.announced({"p!"}, NOW) == [("group", "p!b", END)]
 
 
 def test_what_has_expired_is_not_announced(memberships):

@@ -9,6 +9,8 @@ import sys
 import threading
 import time
 
+import pytest
+
 from wsgi_bridge.layers.conformance.support import Task
 from wsgi_bridge.layers.redis import keeper
 from wsgi_bridge.layers.redis.keeper import BEAT, LIFE
@@ -72,6 +74,106 @@ def test_a_process_that_was_stopped_for_long_is_a_member_again(each_server, open
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+def is_claimed(server, layer):
+    """Whether the owner has said that it lives, so that it is missed when it does not."""
+    return server.admin.hexists(layer._shards[0].keys.owners, "dead!")
+
+
+@pytest.mark.parametrize("is_before", [True, False])
+def test_who_was_discarded_while_its_process_was_stopped_stays_away(
+    each_server, open_redis, is_before
+):
+    prefix = f"discarded{is_before}{os.getpid()}"
+    survivor = open_redis(each_server.url, prefix=prefix)
+    process = start_owner(each_server.url, prefix)
+    try:
+        with survivor.listen(["alive!"], lambda: None):
+            until(lambda: is_claimed(each_server, survivor), what="it has said that it lives")
+            process.send_signal(signal.SIGSTOP)
+            if is_before:
+                survivor.group_discard("group", "dead!x")
+            until(lambda: survivor.group_channels("other") == [], what="it is taken for dead")
+            if not is_before:
+                survivor.group_discard("group", "dead!x")
+            process.send_signal(signal.SIGCONT)
+            until(lambda: survivor.group_channels("other") == ["dead!y"], what="it is back")
+            assert survivor.group_channels("group") == []
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_changes_that_a_dead_process_left_are_no_one_elses(each_server, open_redis):
+    prefix = f"left{os.getpid()}"
+    survivor = open_redis(each_server.url, prefix=prefix)
+    process = start_owner(each_server.url, prefix)
+    until(lambda: is_claimed(each_server, survivor), what="it has said that it lives")
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    with survivor.listen(["alive!"], lambda: None):
+        until(lambda: survivor.group_channels("other") == [], what="it is taken for dead")
+    heir = open_redis(each_server.url, prefix=prefix)
+    with heir.listen(["dead!"], lambda: None):
+        survivor.group_add("group", "dead!new")
+        survivor.send_group("group", {"n": 1})
+        assert heir.receive_many(["dead!"], 10, 5.0) == [("dead!new", {"n": 1})]
+
+
+def test_who_leaves_gets_what_was_sent_before_and_is_still_on_its_way(
+    each_server, open_redis, monkeypatch
+):
+    owner, other = open_redis(each_server.url), open_redis(each_server.url)
+    shard = owner._shards[0]
+    looked = threading.Event()
+    arrived = owner.arrived
+
+    def arrive_late(*arguments):
+        looked.wait(10)
+        arrived(*arguments)
+
+    with owner.listen(["p!"], lambda: None):
+        owner.group_add("group", "p!x")
+        until(lambda: "p!" in (shard.reader.blocked or ()), what="the reader waits")
+        monkeypatch.setattr(owner, "arrived", arrive_late)
+        other.send_group("group", {"n": 1})
+        other.group_discard("group", "p!x")
+        owner.fetch_changes(shard)
+        looked.set()
+        assert owner.receive(["p!"], True, 5.0) == ("p!x", {"n": 1})
+
+
+def has_heard(server, layer, reader):
+    """Whether a process has fetched every change behind its reader, and waits again."""
+    queue = layer.inbox.queue(reader)
+    is_waiting = queue.shard.reader.blocked and not server.admin.exists(queue.keys.wake)
+    version = float(server.admin.get(queue.keys.version) or 0)
+    return is_waiting and layer._memberships.known(reader) == version
+
+
+def test_changes_behind_a_reader_without_messages_do_not_pile_up(each_server, open_redis):
+    owner, other = open_redis(each_server.url), open_redis(each_server.url)
+    [shard] = owner._shards
+    memberships = owner._memberships
+    shard.keeper._sweep_at = float("inf")
+    with owner.listen(["p!"], lambda: None):
+        until(lambda: shard.claimed and not shard.begun, what="it is claimed")
+        for number in range(10):
+            other.group_add("group", f"p!{number}")
+            other.group_discard("group", f"p!{number}")
+        until(lambda: has_heard(each_server, owner, "p!"), what="the owner has heard of all")
+        owner.fetch_changes(shard)
+        assert len(memberships._pending["p!"]) == 20
+        turns = shard.reader.turns
+        shard.keeper.nudge()
+        until(lambda: shard.reader.turns > turns, what="that turn is over")
+        until(lambda: shard.reader.blocked, what="the reader waits again")
+        owner.fetch_changes(shard)
+        assert not memberships._pending["p!"]
+        assert not each_server.admin.exists(owner.inbox.queue("p!").keys.changes)
 
 
 READER = """

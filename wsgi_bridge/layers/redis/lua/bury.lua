@@ -1,4 +1,6 @@
 -- Remove the reader of a process that is dead: its messages, which count as expired, and members.
+-- Changes that it has not fetched stay for a while: it may live after all, and then announces whom
+-- it knows, but not those who were discarded. For others they are void: see changes.lua.
 --
 -- KEYS[1] queue of the reader (list of entries)
 -- KEYS[2] figures of the reader (hash)
@@ -10,7 +12,7 @@
 -- KEYS[8] owners (hash: reader -> process)
 --
 -- ARGV[1] reader              ARGV[3] now, in s, by the clock of the layer
--- ARGV[2] process             ARGV[4] lifetime of figures, in ms
+-- ARGV[2] process             ARGV[4] lifetime of figures and changes, in ms
 --
 -- Returns the memberships, as in KEYS[4], or nothing if the process lives after all, or the reader
 -- is another's by now.
@@ -29,5 +31,10 @@ if lost > 0 then
   count('expired', lost, tonumber(ARGV[3]), ARGV[4])
 end
 local memberships = redis.call('HGETALL', KEYS[4])
-redis.call('DEL', KEYS[1], KEYS[4], KEYS[5], KEYS[6])
+redis.call('DEL', KEYS[1], KEYS[4], KEYS[6])
+local last = redis.call('LINDEX', KEYS[5], -1)
+if last then
+  redis.call('RPUSH', KEYS[5], string.sub(last, 1, 8) .. string.char(2) .. ARGV[2])
+  redis.call('PEXPIRE', KEYS[5], ARGV[4])
+end
 return memberships
