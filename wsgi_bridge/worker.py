@@ -197,6 +197,11 @@ class Worker:
         """
         return report([self._site, *self._statistics.values()], self.layer)
 
+    def route_name(self, channel: str, message: dict[str, Any]) -> str:
+        """Return what logs call the consumer of a message: its route's line, or the channel."""
+        match = self.router.match(channel, message) if channel in self._routed else None
+        return channel if match is None else match.route.name
+
     # Consumers
 
     def _run_consumer(self, match: Match, channel: str, content: dict[str, Any]) -> None:

@@ -1,0 +1,186 @@
+"""ThreadWorker: consumers in native threads, which take their messages from the layer themselves.
+
+Leader and followers: one thread at a time has the lead and waits in the layer. It takes as many
+messages as there are idle threads, gives the lead up and runs the first; who gets the lead next
+finds the others taken and runs one. So there is no thread between the layer and the consumers, no
+hub and no queue beside the layer's own, and a message costs no switch while its thread goes on.
+
+- No more is taken than can run: what waits does so in the layer, where its capacity counts, and
+  where another process can take it.
+- What was taken is run, whoever says stop.
+- Whatever a consumer raises ends its message, never its thread.
+- Each message has a contextvars context of its own.
+
+Nothing is patched here. Where gevent has patched threading the threads are greenlets.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextvars import Context
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from wsgi_bridge.exceptions import ChannelLayerError, ChannelLayerUnavailable
+
+if TYPE_CHECKING:
+    from wsgi_bridge.layers.base import BaseLayer, Batch
+    from wsgi_bridge.worker import Worker
+
+__all__ = ["ThreadWorker", "Unfinished"]
+
+logger = logging.getLogger(__name__)
+
+# Seconds that the leader waits at most before it looks whether it should stop: that is told to it
+# by a message, which a layer without its backend does not carry.
+LONGEST_WAIT = 5.0
+# Seconds before a layer that cannot be received from is tried again.
+RETRY_DELAY = 0.5
+
+_Job = tuple[str, dict[str, Any], float]
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A message that is being handled: for logs, and for whoever looks for what is stuck."""
+
+    channel: str
+    route: str
+    path: str
+    seconds: float
+    ident: int
+
+    def __str__(self) -> str:
+        path = f" for {self.path}" if self.path else ""
+        return f"{self.route}{path}, {self.seconds:.1f} s"
+
+
+class ThreadWorker:
+    """Runs the consumers of ``worker`` in ``threads`` native threads.
+
+    ``name`` begins the threads' names, which logs may show.
+    """
+
+    def __init__(
+        self,
+        worker: Worker,
+        layer: BaseLayer,
+        *,
+        threads: int,
+        name: str = "consumer",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if threads < 1:
+            raise ValueError(f"threads is 1 or more, not {threads!r}")
+        #: Messages taken so far.
+        self.taken = 0
+        self._worker = worker
+        self._layer = layer
+        self._clock = clock
+        # Only this object receives there: what is sent there wakes the leader.
+        self._bell = layer.new_channel("wsgi-bridge.stop?")
+        self._channels = [*worker.channels, self._bell]
+        self._lead = threading.Lock()
+        self._taken: deque[tuple[str, dict[str, Any]]] = deque()
+        # One for each thread, which alone writes there: no lock is needed to count what runs.
+        self._jobs: list[_Job | None] = [None] * threads
+        self._stopped = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._run, args=(at,), name=f"{name}-{at + 1}", daemon=True)
+            for at in range(threads)
+        ]
+
+    def start(self) -> None:
+        """Begin to take messages."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Take no more messages; those taken are run. Does not wait; idempotent."""
+        if self._stopped.is_set():
+            return
+        self._stopped.set()
+        try:
+            self._layer.send(self._bell, {})
+        except ChannelLayerError:
+            logger.info("the worker's threads stop in up to %s s: the layer is gone", LONGEST_WAIT)
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait for every thread to end, up to ``timeout`` seconds; whether they have."""
+        end = None if timeout is None else self._clock() + timeout
+        for thread in self._threads:
+            if thread.ident is not None:  # it was started
+                thread.join(None if end is None else max(0.0, end - self._clock()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    @property
+    def running(self) -> int:
+        """How many messages are being handled now."""
+        return len(self._jobs) - self._jobs.count(None)
+
+    def unfinished(self) -> list[Unfinished]:
+        """Return what is being handled now, the longest first."""
+        now = self._clock()
+        found = [
+            self._describe(job, now, thread.ident or 0)
+            for job, thread in zip(list(self._jobs), self._threads, strict=True)
+            if job is not None
+        ]
+        return sorted(found, key=lambda item: -item.seconds)
+
+    def _describe(self, job: _Job, now: float, ident: int) -> Unfinished:
+        channel, message, since = job
+        return Unfinished(
+            channel=channel,
+            route=self._worker.route_name(channel, message),
+            path=str(message.get("path", "")),
+            seconds=now - since,
+            ident=ident,
+        )
+
+    # In the threads
+
+    def _run(self, at: int) -> None:
+        lead, jobs, run, clock = self._lead, self._jobs, self._worker.run, self._clock
+        while True:
+            with lead:
+                taken = self._next()
+                if taken is None:
+                    return
+                # Before the lead is given up: the next leader counts who is idle.
+                jobs[at] = (*taken, clock())
+            try:
+                Context().run(run, *taken)
+            except BaseException:
+                # The top of a supervised loop: whatever a consumer lets out must not end a thread.
+                logger.exception("a consumer let an exception out: %s", taken[0])
+            jobs[at] = None
+            # An idle thread must not keep a message alive.
+            del taken
+
+    def _next(self) -> tuple[str, dict[str, Any]] | None:
+        """Return the next message, or None if there will be no more. With the lead only."""
+        taken = self._taken
+        while not taken:
+            if self._stopped.is_set():
+                return None
+            for channel, message in self._receive(self._jobs.count(None)):
+                if channel != self._bell:
+                    self.taken += 1
+                    taken.append((str(channel), message))
+        return taken.popleft()
+
+    def _receive(self, room: int) -> Batch:
+        try:
+            return self._layer.receive_many(self._channels, room, LONGEST_WAIT)
+        except ChannelLayerUnavailable:
+            pass  # it says so in the log itself
+        except Exception:
+            # The top of a supervised loop: without a leader nobody would take anything any more.
+            logger.exception("messages cannot be received")
+        self._stopped.wait(RETRY_DELAY)
+        return []
