@@ -6,24 +6,25 @@ is imported in gunicorn's master, unpatched; what needs gevent is imported after
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import gc
 import os
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from gunicorn.errors import AppImportError
 from gunicorn.workers.base import Worker as BaseWorker
 
+from gunicorn_asgi.layer import open_worker_layer
+
 if TYPE_CHECKING:
+    from gunicorn_asgi.consumers import Consumers
     from gunicorn_asgi.server import HttpServer
     from wsgi_bridge.bridge import Bridge
     from wsgi_bridge.layers.base import BaseLayer
-    from wsgi_bridge.server.pool import GreenletPool
     from wsgi_bridge.server.server import ProtocolServer
-    from wsgi_bridge.worker import Worker as ConsumerLoop
 
 # Seconds between two heartbeats; gunicorn's own workers beat as often.
 HEARTBEAT = 1.0
@@ -48,14 +49,18 @@ IGNORED_SETTINGS = (
     "http2_cleartext",
 )
 
+UNREACHABLE = (
+    "consumers=none leaves the consumers to other processes, which need a layer that they can "
+    "reach: set CHANNEL_LAYER to one such as ipc://mysite or redis://localhost"
+)
+
 
 class Worker(BaseWorker):
     """``gunicorn -k gunicorn_asgi.Worker``: sockets on the hub, consumers in pooled greenlets."""
 
     server: ProtocolServer
     http: HttpServer
-    consumers: ConsumerLoop
-    pool: GreenletPool
+    consumers: Consumers
     _is_urgent = False  # whether to stop at once (QUIT), not gracefully
 
     @classmethod
@@ -79,6 +84,7 @@ class Worker(BaseWorker):
             setting = cfg.settings.get(name)  # None: of a later gunicorn
             if setting is not None and setting.get() != type(setting)().get():
                 log.warning("gunicorn_asgi.Worker does not honour %s yet: it is ignored", name)
+        _check_environment()
         if cfg.threads > 1:
             log.warning("gunicorn_asgi.Worker runs the app in greenlets: threads=%s is ignored",
                         cfg.threads)  # fmt: skip
@@ -143,13 +149,17 @@ class Worker(BaseWorker):
         from gunicorn_asgi.access_log import open_access_log
         from gunicorn_asgi.policy import read_policy
         from gunicorn_asgi.server import HttpServer
-        from wsgi_bridge.server.pool import GreenletPool
         from wsgi_bridge.server.server import ProtocolServer
-        from wsgi_bridge.server.wakeup import Wakeup
-        from wsgi_bridge.worker import Worker as ConsumerLoop
 
         bridge = self._bridge()
-        layer = self._open_layer(bridge)
+        layer = open_worker_layer(
+            bridge,
+            self.cfg,
+            master=self.ppid,
+            is_first=self.age == 1,
+            local_first=bridge.settings.consumers == "local",
+            log=self.log,
+        )
         self.server = ProtocolServer(
             layer,
             bridge.settings,
@@ -164,7 +174,36 @@ class Worker(BaseWorker):
             max_requests=self.max_requests,
             on_exhausted=self._on_exhausted,
         )
-        self.consumers = ConsumerLoop(
+        self.consumers = self._make_consumers(bridge, layer)
+        bridge.attach(self._statistics)
+        self.server.start()
+        self.consumers.start()
+        self.http.listen(self.sockets, has_siblings=self.cfg.workers > 1)
+
+    def load_wsgi(self) -> None:
+        """Load the site, unless the environment says that its consumers are elsewhere."""
+        from wsgi_bridge.bridge import Bridge
+
+        if has_consumers():
+            super().load_wsgi()
+        else:
+            self.wsgi = cast("Any", Bridge(_no_site))
+        if isinstance(self.wsgi, Bridge) and self.wsgi.settings.consumers == "none":
+            _check_layer(self.wsgi)
+
+    def _bridge(self) -> Bridge:
+        from wsgi_bridge.bridge import Bridge
+
+        return self.wsgi if isinstance(self.wsgi, Bridge) else Bridge(self.wsgi)
+
+    def _make_consumers(self, bridge: Bridge, layer: BaseLayer) -> Consumers:
+        from gunicorn_asgi.consumers import Greenlets, Nobody
+        from wsgi_bridge.server.wakeup import Wakeup
+        from wsgi_bridge.worker import Worker as ConsumerLoop
+
+        if bridge.settings.consumers == "none":
+            return Nobody()
+        loop = ConsumerLoop(
             bridge,
             layer,
             Wakeup,
@@ -173,48 +212,7 @@ class Worker(BaseWorker):
             environ=self._environ(),
             socket_of=self._socket_of,
         )
-        size = bridge.settings.pool_size or self.cfg.worker_connections
-        self.pool = GreenletPool(size, self.consumers.pump_soon)
-        bridge.attach(self._statistics)
-        self.server.start()
-        self.consumers.start(self.pool)
-        self.http.listen(self.sockets, has_siblings=self.cfg.workers > 1)
-
-    def _bridge(self) -> Bridge:
-        from wsgi_bridge.bridge import Bridge
-
-        return self.wsgi if isinstance(self.wsgi, Bridge) else Bridge(self.wsgi)
-
-    def _open_layer(self, bridge: Bridge) -> BaseLayer:
-        """Open the layer, with room for what this process's own connections can have in flight.
-
-        What the layer's URL says goes before this.
-
-        Several workers share a layer, which is their gunicorn's unless the site names one.
-        """
-        from wsgi_bridge.bridge import DEFAULT_LAYER
-        from wsgi_bridge.layers import has_layer
-        from wsgi_bridge.layers.memory import MemoryLayer
-        from wsgi_bridge.server.capacity import server_capacity
-
-        has_siblings = self.cfg.workers > 1
-        default = DEFAULT_LAYER
-        if has_siblings and has_layer("ipc"):
-            default = _sibling_url(self.ppid)
-            if self.age == 1:
-                _remove_left_behind(default)
-        layer = bridge.open_layer(
-            default=default,
-            local_first=True,
-            channel_capacity=server_capacity(self.cfg.worker_connections),
-        )
-        if has_siblings and isinstance(layer, MemoryLayer) and self.age == 1:  # once is enough
-            self.log.warning(
-                "with %s workers and the memory:// layer, groups reach only the sockets of their "
-                "own worker: name a layer that joins them, such as CHANNEL_LAYER=ipc://mysite",
-                self.cfg.workers,
-            )
-        return layer
+        return Greenlets(loop, bridge.settings.pool_size or self.cfg.worker_connections)
 
     def _environ(self) -> dict[str, object]:
         from gunicorn.http.wsgi import WSGIErrorsWrapper
@@ -230,7 +228,7 @@ class Worker(BaseWorker):
         return LazySocket(owner) if isinstance(owner, WebSocketOwner) else None
 
     def _statistics(self) -> dict[str, int]:
-        return {**dataclasses.asdict(self.server.counters), "consumers": self.pool.running}
+        return {**dataclasses.asdict(self.server.counters), "consumers": self.consumers.running}
 
     # Signals
 
@@ -282,7 +280,7 @@ class Worker(BaseWorker):
     def _is_drained(self) -> bool:
         from wsgi_bridge.layers.local_first import LocalFirstLayer
 
-        if self.server.counters.connections or self.pool.running:
+        if self.server.counters.connections or self.consumers.running:
             return False
         from wsgi_bridge.exceptions import ChannelLayerUnavailable
 
@@ -297,37 +295,41 @@ class Worker(BaseWorker):
             return True
 
     def _finish(self) -> None:
-        import gevent
-
-        left = self.pool.unfinished()
-        if left or self.server.counters.connections:
+        connections = self.server.counters.connections
+        left = self.consumers.finish()
+        if left or connections:
             self.log.warning("Stopping with %d connections and %d consumers unfinished",
-                             self.server.counters.connections, len(left))  # fmt: skip
-        self.consumers.stop()
-        for consumer in left:
-            gevent.kill(consumer)
-        gevent.sleep(0)  # they run to their end, unless they refuse to
+                             connections, left)  # fmt: skip
         self.server.close()
 
 
-def _sibling_url(master: int) -> str:
-    """Return the URL of the layer that the workers of one gunicorn share.
-
-    It is named after the master, which outlives a reload: its process id, and the time at which it
-    started, since containers that share a directory have the same ids. Two gunicorns never meet.
-    """
-    started = ""
-    with contextlib.suppress(OSError), open(f"/proc/{master}/stat") as stat:
-        # proc(5): field 22, in ticks since boot; the second one may hold blanks and brackets.
-        started = stat.read().rpartition(")")[2].split()[19]
-    return f"ipc://gunicorn-{master}-{started or 0}"
+def _no_site(*_: object) -> list[bytes]:
+    raise AssertionError("a server without consumers has no site")
 
 
-def _remove_left_behind(url: str) -> None:
-    """Remove the layers of gunicorns that have gone: nobody else would, as each has its own."""
-    from wsgi_bridge.layers.ipc.directory import remove_abandoned
+def has_consumers() -> bool:
+    """Whether the environment leaves the consumers here. Raises ValueError as `load_settings`."""
+    from wsgi_bridge.settings import load_settings
 
-    remove_abandoned("gunicorn-*", own=url.removeprefix("ipc://"))
+    return load_settings({}).consumers != "none"
+
+
+def _check_environment() -> None:
+    """Refuse, in the master, what the environment alone says that cannot work."""
+    from wsgi_bridge.bridge import Bridge
+
+    try:
+        bridge = Bridge(_no_site)
+    except ValueError as exc:
+        raise RuntimeError(exc) from exc
+    if bridge.settings.consumers == "none" and not bridge.has_reachable_layer:
+        raise RuntimeError(UNREACHABLE)
+
+
+def _check_layer(bridge: Bridge) -> None:
+    """Refuse to serve what nobody would hear: raises AppImportError, which gunicorn prints."""
+    if not bridge.has_reachable_layer:
+        raise AppImportError(UNREACHABLE)
 
 
 def _gunicorn_version() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from typing import Any
+from urllib.parse import urlsplit
 
 from wsgi_bridge.consumers import set_default_layer
 from wsgi_bridge.layers import BaseLayer, open_layer
@@ -24,8 +25,8 @@ class Bridge:
     ``app``: any WSGI callable. ``routing``: a list of ``route``, ``route_class`` and ``include``,
     or its dotted name. ``layer``: a URL (``memory://`` unless given), or an open layer; the
     environment's CHANNEL_LAYER goes before it. The other keywords are the server's settings
-    (settings.py), each of which the environment may override as ASGI_NAME. Raises RoutingError,
-    TypeError, ValueError.
+    (settings.py), each of which the environment may override as ASGI_NAME; ``consumers=None``
+    leaves them to other processes. Raises RoutingError, TypeError, ValueError.
 
     Also a plain WSGI app, so that the site runs under any server; WebSocket URLs answer 426 there.
     """
@@ -56,6 +57,13 @@ class Bridge:
     def _find_url(self, default: str) -> str:
         option = os.environ.get(LAYER_VARIABLE) or self._layer_option or default
         return option if isinstance(option, str) else ""
+
+    @property
+    def has_reachable_layer(self) -> bool:
+        """Whether other processes can open the layer too: it has a name, and is not in memory."""
+        if self._find_url("") == "":
+            return isinstance(self._layer_option, BaseLayer) and not _is_memory(self._layer_option)
+        return urlsplit(self.layer_url).scheme != "memory"
 
     @property
     def layer(self) -> BaseLayer:
@@ -150,8 +158,13 @@ class Bridge:
 def _put_local_first(layer: BaseLayer) -> BaseLayer:
     """Return a layer that others share behind one of this process; others as they are."""
     from wsgi_bridge.layers.local_first import LocalFirstLayer
-    from wsgi_bridge.layers.memory import MemoryLayer
 
-    if isinstance(layer, (LocalFirstLayer, MemoryLayer)):
+    if isinstance(layer, LocalFirstLayer) or _is_memory(layer):
         return layer
     return LocalFirstLayer.over(layer)
+
+
+def _is_memory(layer: BaseLayer) -> bool:
+    from wsgi_bridge.layers.memory import MemoryLayer
+
+    return isinstance(layer, MemoryLayer)

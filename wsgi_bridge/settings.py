@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 ENVIRONMENT_PREFIX = "ASGI_"
 
 SlowClientPolicy = Literal["drop", "close", "block"]
+Consumers = Literal["local", "none"]
 
 # Seconds until the first response message. Browsers themselves give up at 300 s.
 HTTP_TIMEOUT = 300.0
@@ -93,6 +94,14 @@ class Settings:
             "`worker_connections`."
         },
     )
+    consumers: Consumers = field(
+        default="local",
+        metadata={
+            "doc": "Where consumers run: `local`, in the server's process, or `none` (also None): "
+            "elsewhere, with `wsgi-bridge worker`. A server without consumers needs a layer that "
+            "others reach (`CHANNEL_LAYER`); told so by the environment it never imports the site."
+        },
+    )
 
 
 def load_settings(given: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Settings:
@@ -111,6 +120,8 @@ def load_settings(given: Mapping[str, Any], environ: Mapping[str, str] | None = 
         text = environ.get(ENVIRONMENT_PREFIX + name.upper())
         if text is not None:
             values[name] = _parse(name, text, item.default)
+    if "consumers" in values and values["consumers"] is None:
+        values["consumers"] = "none"
     origins = values.get("allowed_origins", ())
     values["allowed_origins"] = (origins,) if isinstance(origins, str) else tuple(origins)
     settings = Settings(**values)
@@ -129,10 +140,9 @@ def check_settings(settings: Settings) -> None:
         elif isinstance(item.default, float):
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
             _check(item.name, number and value >= 0, "seconds, 0 or more", value)
-    policies = get_args(SlowClientPolicy)
-    _check(
-        "slow_client", settings.slow_client in policies, " or ".join(policies), settings.slow_client
-    )
+    for name, kind in (("slow_client", SlowClientPolicy), ("consumers", Consumers)):
+        words, value = get_args(kind), getattr(settings, name)
+        _check(name, value in words, " or ".join(words), value)
     for origin in settings.allowed_origins:
         known = isinstance(origin, str) and (origin == "*" or "://" in origin)
         _check("allowed_origins", known, "strings like 'https://example.com' or '*'", origin)

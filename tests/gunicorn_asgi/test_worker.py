@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from types import SimpleNamespace
 
 import pytest
 from gunicorn.config import Config
 
 from gunicorn_asgi import Worker
+from gunicorn_asgi.layer import open_worker_layer
 from wsgi_bridge import Bridge, layers, open_layer
 from wsgi_bridge.bridge import LAYER_VARIABLE
 from wsgi_bridge.consumers import set_default_layer
@@ -69,6 +69,23 @@ def test_what_is_ignored_is_a_warning_that_names_it(settings, word):
     assert word in warning
 
 
+@pytest.mark.parametrize("layer", [None, "", "memory://", "memory://name"])
+def test_a_server_without_consumers_is_refused_a_layer_that_nobody_reaches(layer, monkeypatch):
+    monkeypatch.setenv("ASGI_CONSUMERS", "none")
+    if layer is not None:
+        monkeypatch.setenv(LAYER_VARIABLE, layer)
+    with pytest.raises(RuntimeError, match=r"^consumers=none .* set CHANNEL_LAYER to one such as"):
+        check()
+    monkeypatch.setenv(LAYER_VARIABLE, "ipc://mysite")
+    assert check() == []
+
+
+def test_a_bad_setting_of_the_environment_is_refused(monkeypatch):
+    monkeypatch.setenv("ASGI_HTTP_TIMEOUT", "soon")
+    with pytest.raises(RuntimeError, match="ASGI_HTTP_TIMEOUT is 'soon', not a float"):
+        check()
+
+
 # The layer
 
 
@@ -102,8 +119,10 @@ def open_as_worker(bridge, *, workers=2, master=None, age=1):
     cfg = Config()
     cfg.set("workers", workers)
     log = Log()
-    worker = SimpleNamespace(cfg=cfg, log=log, ppid=master or os.getpid(), age=age)
-    return Worker._open_layer(worker, bridge), log.warnings
+    layer = open_worker_layer(
+        bridge, cfg, master=master or os.getpid(), is_first=age == 1, local_first=True, log=log
+    )
+    return layer, log.warnings
 
 
 def site(environ, start_response):

@@ -103,6 +103,26 @@ def test_an_open_layer_is_used_as_it_is():
     assert (bridge.layer_url, bridge.layer) == ("", layer)
 
 
+@pytest.mark.parametrize(
+    ("layer", "is_reachable"),
+    [
+        (None, False),
+        ("memory://", False),
+        ("memory://name", False),
+        (open_layer("memory://"), False),
+        ("ipc://name", True),
+        (open_layer("ipc://name"), True),
+    ],
+)
+def test_a_layer_with_a_name_outside_of_memory_is_reachable(layer, is_reachable):
+    assert Bridge(site, layer=layer).has_reachable_layer is is_reachable
+
+
+def test_the_layer_of_the_environment_is_what_others_reach(monkeypatch):
+    monkeypatch.setenv(LAYER_VARIABLE, "redis://localhost")
+    assert Bridge(site, layer="memory://").has_reachable_layer
+
+
 def test_the_layer_is_opened_once_and_is_the_processs_default():
     bridge = Bridge(site)
     layer = bridge.layer

@@ -72,6 +72,7 @@ def test_a_bad_value_in_the_environment_is_named(name, text):
         ("compression", 1),
         ("slow_client", "wait"),
         ("slow_client", None),
+        ("consumers", "elsewhere"),
         ("allowed_origins", ["example.com"]),
         ("allowed_origins", [5]),
     ],
@@ -79,6 +80,12 @@ def test_a_bad_value_in_the_environment_is_named(name, text):
 def test_a_value_out_of_range_is_named(name, value):
     with pytest.raises(ValueError, match=f"setting {name} takes .*, not "):
         load(**{name: value})
+
+
+def test_no_consumers_is_none_or_its_name():
+    assert load().consumers == "local"
+    assert load(consumers=None) == load(consumers="none") == load({"ASGI_CONSUMERS": "none"})
+    assert load({"ASGI_CONSUMERS": "local"}, consumers=None).consumers == "local"
 
 
 @pytest.mark.parametrize("origins", ["*", ["*"], ("https://a.example",), ["http://localhost:3000"]])

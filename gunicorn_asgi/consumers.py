@@ -1,0 +1,73 @@
+"""Where the consumers of a server's process run: in greenlets on its hub, or not at all.
+
+One interface for the worker class, which starts them, looks whether they are done, and stops them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import gevent
+
+from wsgi_bridge.server.pool import GreenletPool
+
+if TYPE_CHECKING:
+    from wsgi_bridge.worker import Worker as ConsumerLoop
+
+
+class Consumers(Protocol):
+    """What runs the consumers of this process."""
+
+    #: What they take messages from.
+    channels: list[str]
+
+    @property
+    def running(self) -> int:
+        """How many consumers run now."""
+
+    def start(self) -> None:
+        """Begin to take messages."""
+
+    def finish(self) -> int:
+        """Take no more, end what still runs if that can be done; return how many those are."""
+
+
+class Nobody:
+    """Consumers are elsewhere: this process is a server and nothing else."""
+
+    channels: list[str] = []  # noqa: RUF012 - it stays empty
+    running = 0
+
+    def start(self) -> None:
+        """Do nothing."""
+
+    def finish(self) -> int:
+        """There is nothing to end."""
+        return 0
+
+
+class Greenlets:
+    """Consumers in pooled greenlets of the server's hub, at most ``size`` at once."""
+
+    def __init__(self, loop: ConsumerLoop, size: int) -> None:
+        self.channels = loop.channels
+        self._loop = loop
+        self._pool = GreenletPool(size, loop.pump_soon)
+
+    @property
+    def running(self) -> int:
+        """How many consumers run now."""
+        return self._pool.running
+
+    def start(self) -> None:
+        """Begin to take messages."""
+        self._loop.start(self._pool)
+
+    def finish(self) -> int:
+        """Take no more; have what still runs end now."""
+        left = self._pool.unfinished()
+        self._loop.stop()
+        for consumer in left:
+            gevent.kill(consumer)
+        gevent.sleep(0)  # they run to their end, unless they refuse to
+        return len(left)

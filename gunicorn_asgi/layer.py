@@ -1,0 +1,66 @@
+"""Which channel layer a worker of gunicorn opens, and with how much room.
+
+The workers of one gunicorn share a layer: the one that the site or CHANNEL_LAYER names, else one of
+their own that is named after their master.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wsgi_bridge.bridge import Bridge
+    from wsgi_bridge.layers.base import BaseLayer
+
+
+def open_worker_layer(
+    bridge: Bridge, cfg: Any, *, master: int, is_first: bool, local_first: bool, log: Any
+) -> BaseLayer:
+    """Open the layer, with room for what one process's own connections can have in flight.
+
+    What the layer's URL says goes before this.
+    ``master``: gunicorn's process id; ``is_first``: whether this is its first worker;
+    ``local_first``: whether this process consumes what its own sockets produce.
+    """
+    from wsgi_bridge.bridge import DEFAULT_LAYER
+    from wsgi_bridge.layers.memory import MemoryLayer
+    from wsgi_bridge.server.capacity import server_capacity
+
+    channels = server_capacity(cfg.worker_connections)
+    has_siblings = cfg.workers > 1
+    default = find_sibling_url(master, is_first) if has_siblings else DEFAULT_LAYER
+    layer = bridge.open_layer(
+        default=default or DEFAULT_LAYER, local_first=local_first, channel_capacity=channels
+    )
+    if has_siblings and isinstance(layer, MemoryLayer) and is_first:  # once is enough
+        log.warning(
+            "with %s workers and the memory:// layer, groups reach only the sockets of their "
+            "own worker: name a layer that joins them, such as CHANNEL_LAYER=ipc://mysite",
+            cfg.workers,
+        )
+    return layer
+
+
+def find_sibling_url(master: int, is_first: bool) -> str:
+    """Return the URL of the layer that the workers of one gunicorn share; "" if there is no ipc.
+
+    It is named after the master, which outlives a reload: its process id, and the time at which it
+    started, since containers that share a directory have the same ids. Two gunicorns never meet.
+    The first worker removes the layers of gunicorns that have gone: nobody else would, as each has
+    its own.
+    """
+    from wsgi_bridge.layers import has_layer
+
+    if not has_layer("ipc"):
+        return ""
+    started = ""
+    with contextlib.suppress(OSError), open(f"/proc/{master}/stat") as stat:
+        # proc(5): field 22, in ticks since boot; the second one may hold blanks and brackets.
+        started = stat.read().rpartition(")")[2].split()[19]
+    name = f"gunicorn-{master}-{started or 0}"
+    if is_first:
+        from wsgi_bridge.layers.ipc.directory import remove_abandoned
+
+        remove_abandoned("gunicorn-*", own=name)
+    return f"ipc://{name}"
