@@ -17,8 +17,10 @@ Nothing is patched here. Where gevent has patched threading the threads are gree
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from wsgi_bridge.layers.base import BaseLayer, Batch
     from wsgi_bridge.worker import Worker
 
-__all__ = ["ThreadWorker", "Unfinished"]
+__all__ = ["Job", "ThreadWorker", "Unfinished"]
 
 logger = logging.getLogger(__name__)
 
@@ -41,18 +43,31 @@ LONGEST_WAIT = 5.0
 # Seconds before a layer that cannot be received from is tried again.
 RETRY_DELAY = 0.5
 
-_Job = tuple[str, dict[str, Any], float]
+#: A channel, a message, and when it was begun.
+Job = tuple[str, dict[str, Any], float]
 
 
 @dataclass(frozen=True)
 class Unfinished:
-    """A message that is being handled: for logs, and for whoever looks for what is stuck."""
+    """A message that is being handled: for logs, and for whoever looks for what is stuck.
+
+    ``since`` is when it began, on the clock of its worker; ``ident`` that of its thread, or
+    greenlet.
+    """
 
     channel: str
     route: str
     path: str
+    since: float
     seconds: float
     ident: int
+
+    @classmethod
+    def describe(cls, worker: Worker, job: Job, now: float, ident: int) -> Unfinished:
+        """Return what there is to say of a message."""
+        channel, message, since = job
+        route, path = worker.route_name(channel, message), str(message.get("path", ""))
+        return cls(channel, route, path, since, now - since, ident)
 
     def __str__(self) -> str:
         path = f" for {self.path}" if self.path else ""
@@ -87,7 +102,7 @@ class ThreadWorker:
         self._lead = threading.Lock()
         self._taken: deque[tuple[str, dict[str, Any]]] = deque()
         # One for each thread, which alone writes there: no lock is needed to count what runs.
-        self._jobs: list[_Job | None] = [None] * threads
+        self._jobs: list[Job | None] = [None] * threads
         self._stopped = threading.Event()
         self._threads = [
             threading.Thread(target=self._run, args=(at,), name=f"{name}-{at + 1}", daemon=True)
@@ -126,21 +141,16 @@ class ThreadWorker:
         """Return what is being handled now, the longest first."""
         now = self._clock()
         found = [
-            self._describe(job, now, thread.ident or 0)
+            Unfinished.describe(self._worker, job, now, thread.ident or 0)
             for job, thread in zip(list(self._jobs), self._threads, strict=True)
             if job is not None
         ]
         return sorted(found, key=lambda item: -item.seconds)
 
-    def _describe(self, job: _Job, now: float, ident: int) -> Unfinished:
-        channel, message, since = job
-        return Unfinished(
-            channel=channel,
-            route=self._worker.route_name(channel, message),
-            path=str(message.get("path", "")),
-            seconds=now - since,
-            ident=ident,
-        )
+    def stack_of(self, item: Unfinished) -> str:
+        """Return where the thread of an unfinished message is now, as a traceback has it."""
+        frame = sys._current_frames().get(item.ident)
+        return "".join(traceback.format_stack(frame)) if frame is not None else ""
 
     # In the threads
 

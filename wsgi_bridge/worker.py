@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
@@ -307,8 +308,9 @@ class Worker:
         elif channel == "websocket.connect" and reply is not None and not outbox.answered(reply):
             # A path with a route is accepted unless its consumer says otherwise.
             outbox.send(reply, {"accept": True})
-        for name, exc in outbox.flush(ack=ack):
-            logger.error("%s: a message to %s was lost: %r", match.route.name, name, exc)
+        failures = outbox.flush(ack=ack)
+        if failures:
+            _log_lost(failures, match)
         if ack is not None and not outbox.acknowledged:
             self._acknowledge_late(*ack)
 
@@ -406,6 +408,14 @@ class Worker:
             self.layer.send(message["reply_channel"], answer)
         except ChannelLayerError:
             logger.exception("no answer to %s", message.get("path"))
+
+
+def _log_lost(failures: list[tuple[str, Exception]], match: Match) -> None:
+    """Say which messages of a consumer were lost; a burst of them in one line."""
+    lost = Counter((name, repr(exc)) for name, exc in failures)
+    for (name, error), times in lost.items():
+        more = f" ({times} times)" if times > 1 else ""
+        logger.error("%s: a message to %s was lost: %s%s", match.route.name, name, error, more)
 
 
 def _answer_failure(outbox: Outbox, channel: str, reply: str | None, on_error: str) -> None:

@@ -159,7 +159,7 @@ def run_server(
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
             )
         server: Server | None = None
         try:
@@ -176,7 +176,7 @@ def run_server(
         server.check_clean(may_log_errors=may_log_errors)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Have the kernel stop the server when the tests are killed."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import Any, NoReturn, Protocol
 
-from wsgi_bridge.commands import layer
+from wsgi_bridge.commands import layer, worker
 from wsgi_bridge.commands.errors import CommandError, without_passwords
 
 __all__ = ["COMMANDS", "main", "make_parser"]
@@ -53,7 +53,7 @@ class Command(Protocol):
         """Return the words that follow the name, completed."""
 
 
-COMMANDS: tuple[Command, ...] = (layer,)
+COMMANDS: tuple[Command, ...] = (layer, worker)
 
 
 class Parser(argparse.ArgumentParser):

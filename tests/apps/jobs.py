@@ -1,0 +1,53 @@
+"""A site for worker processes: what its paths do tells who ran them, or troubles the process."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from urllib.parse import parse_qs
+
+from wsgi_bridge import Bridge, Channel, route
+
+# Whoever imports the site leaves its process id.
+if "IMPORTED_BY" in os.environ:
+    with open(os.environ["IMPORTED_BY"], "a") as file:
+        file.write(f"{os.getpid()}\n")
+
+kept = []
+
+
+def wait_for_file(path):
+    while not os.path.exists(path):
+        time.sleep(0.005)
+
+
+def burst(environ):
+    for number in range(100_000):
+        Channel("sink").send({"n": number})
+
+
+ACTIONS = {
+    "/pid": lambda environ: None,
+    "/exit": lambda environ: os._exit(7),
+    "/sys-exit": lambda environ: sys.exit(7),
+    "/raise": lambda environ: 1 / 0,
+    "/allocate": lambda environ: kept.append(bytearray(200_000_000)),
+    "/wait": lambda environ: wait_for_file(parse_qs(environ["QUERY_STRING"])["file"][0]),
+}
+
+
+def site(environ, start_response):
+    ACTIONS[environ["PATH_INFO"]](environ)
+    content = f"{os.getpid()} {threading.current_thread().name}".encode()
+    start_response("200 OK", [("Content-Length", str(len(content)))])
+    return [content]
+
+
+def on_job(message):
+    wait_for_file(message["file"])
+
+
+application = Bridge(site, routing=[route("jobs", on_job), route("bursts", burst)])
+plain = site
