@@ -1,18 +1,28 @@
-"""Where the consumers of a server's process run: in greenlets on its hub, or not at all.
+"""Where the consumers of a server's process run: greenlets on its hub, native threads, nowhere.
 
 One interface for the worker class, which starts them, looks whether they are done, and stops them.
 """
 
 from __future__ import annotations
 
+import logging
+import time
 from typing import TYPE_CHECKING, Protocol
 
 import gevent
 
 from wsgi_bridge.server.pool import GreenletPool
+from wsgi_bridge.threads import ThreadWorker
 
 if TYPE_CHECKING:
+    from wsgi_bridge.layers.base import BaseLayer
     from wsgi_bridge.worker import Worker as ConsumerLoop
+
+logger = logging.getLogger(__name__)
+
+# Seconds that idle threads have to end, and between two looks whether they have.
+END_TIMEOUT = 0.5
+END_STEP = 0.005
 
 
 class Consumers(Protocol):
@@ -70,4 +80,32 @@ class Greenlets:
         for consumer in left:
             gevent.kill(consumer)
         gevent.sleep(0)  # they run to their end, unless they refuse to
+        return len(left)
+
+
+class Threads:
+    """Consumers in ``threads`` native threads, beside the hub in the main one."""
+
+    def __init__(self, loop: ConsumerLoop, layer: BaseLayer, threads: int) -> None:
+        self.channels = loop.channels
+        self._threads = ThreadWorker(loop, layer, threads=threads)
+
+    @property
+    def running(self) -> int:
+        """How many consumers run now."""
+        return self._threads.running
+
+    def start(self) -> None:
+        """Begin to take messages."""
+        self._threads.start()
+
+    def finish(self) -> int:
+        """Take no more; name what still runs: a thread cannot be ended, but by its process."""
+        self._threads.stop()
+        deadline = time.monotonic() + END_TIMEOUT
+        while not self._threads.join(0) and time.monotonic() < deadline:
+            gevent.sleep(END_STEP)  # the hub goes on: a consumer's last words are to be sent
+        left = self._threads.unfinished()
+        for consumer in left:
+            logger.warning("a consumer ends with its process: %s", consumer)
         return len(left)

@@ -14,10 +14,15 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, cast
 
-from gunicorn.errors import AppImportError
 from gunicorn.workers.base import Worker as BaseWorker
 
 from gunicorn_asgi.layer import open_worker_layer
+from gunicorn_asgi.pure_server import (
+    check_environment,
+    check_layer,
+    make_pure_server,
+    read_environment,
+)
 
 if TYPE_CHECKING:
     from gunicorn_asgi.consumers import Consumers
@@ -34,6 +39,8 @@ DRAIN_STEP = 0.02
 # it, less a second for what is left to do.
 DRAIN_PART = 0.9
 DRAIN_RESERVE = 1.0
+# Seconds that a worker has which is to stop at once (QUIT), for its last words.
+URGENT_SECONDS = 0.5
 # Settings of gunicorn's that change how its own parser reads, or that hook into its own workers.
 IGNORED_SETTINGS = (
     "pre_request",
@@ -49,14 +56,13 @@ IGNORED_SETTINGS = (
     "http2_cleartext",
 )
 
-UNREACHABLE = (
-    "consumers=none leaves the consumers to other processes, which need a layer that they can "
-    "reach: set CHANNEL_LAYER to one such as ipc://mysite or redis://localhost"
-)
-
 
 class Worker(BaseWorker):
-    """``gunicorn -k gunicorn_asgi.Worker``: sockets on the hub, consumers in pooled greenlets."""
+    """``gunicorn -k gunicorn_asgi.Worker``: sockets on the hub, consumers in greenlets or threads.
+
+    With ``--threads N`` the hub has the main thread, consumers have N native ones, and nothing is
+    patched. Without it consumers are greenlets, and everything is.
+    """
 
     server: ProtocolServer
     http: HttpServer
@@ -84,22 +90,30 @@ class Worker(BaseWorker):
             setting = cfg.settings.get(name)  # None: of a later gunicorn
             if setting is not None and setting.get() != type(setting)().get():
                 log.warning("gunicorn_asgi.Worker does not honour %s yet: it is ignored", name)
-        _check_environment()
-        if cfg.threads > 1:
-            log.warning("gunicorn_asgi.Worker runs the app in greenlets: threads=%s is ignored",
-                        cfg.threads)  # fmt: skip
+        check_environment()
+
+    @property
+    def has_threads(self) -> bool:
+        """Whether consumers run in native threads."""
+        return bool(self.cfg.threads > 1)
+
+    @property
+    def server_count(self) -> int:
+        """How many workers accept from the same sockets."""
+        return int(self.cfg.workers)
 
     # Life
 
     def init_process(self) -> None:
-        """Patch, then go on as gunicorn does: signals, the site, ``run``."""
+        """Patch unless there are threads, then go on as gunicorn does: signals, site, ``run``."""
         # Until `init_signals` the arbiter's handlers are in place, which would swallow a signal: a
         # server that is stopped as it starts would wait for its worker until graceful_timeout.
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             signal.signal(number, signal.SIG_DFL)
         from gevent import hub, monkey
 
-        monkey.patch_all()
+        if not self.has_threads:
+            monkey.patch_all()
         hub.reinit()
         super().init_process()
 
@@ -124,6 +138,7 @@ class Worker(BaseWorker):
         if self.ppid != os.getppid():
             self.log.info("Parent changed, shutting down: %s", self)
             self.alive = False
+        if not self.alive:  # gunicorn's reloader says no more than that, from a thread of its own
             self._stopped.set()
 
     def run(self) -> None:
@@ -176,20 +191,22 @@ class Worker(BaseWorker):
         )
         self.consumers = self._make_consumers(bridge, layer)
         bridge.attach(self._statistics)
+        if self.has_threads:  # else the layer finds the hub itself
+            layer.hear_with(self.server.watch)
         self.server.start()
         self.consumers.start()
-        self.http.listen(self.sockets, has_siblings=self.cfg.workers > 1)
+        self.http.listen(self.sockets, has_siblings=self.server_count > 1)
 
     def load_wsgi(self) -> None:
         """Load the site, unless the environment says that its consumers are elsewhere."""
         from wsgi_bridge.bridge import Bridge
 
-        if has_consumers():
-            super().load_wsgi()
+        if read_environment().consumers == "none":
+            self.wsgi = cast("Any", make_pure_server())
         else:
-            self.wsgi = cast("Any", Bridge(_no_site))
+            super().load_wsgi()
         if isinstance(self.wsgi, Bridge) and self.wsgi.settings.consumers == "none":
-            _check_layer(self.wsgi)
+            check_layer(self.wsgi)
 
     def _bridge(self) -> Bridge:
         from wsgi_bridge.bridge import Bridge
@@ -197,7 +214,7 @@ class Worker(BaseWorker):
         return self.wsgi if isinstance(self.wsgi, Bridge) else Bridge(self.wsgi)
 
     def _make_consumers(self, bridge: Bridge, layer: BaseLayer) -> Consumers:
-        from gunicorn_asgi.consumers import Greenlets, Nobody
+        from gunicorn_asgi.consumers import Greenlets, Nobody, Threads
         from wsgi_bridge.server.wakeup import Wakeup
         from wsgi_bridge.worker import Worker as ConsumerLoop
 
@@ -206,18 +223,15 @@ class Worker(BaseWorker):
         loop = ConsumerLoop(
             bridge,
             layer,
-            Wakeup,
-            software=f"gunicorn/{_gunicorn_version()}",
+            Wakeup,  # threads have no use for it
+            software=f"gunicorn/{gunicorn_version()}",
             multiprocess=self.cfg.workers > 1,
-            environ=self._environ(),
+            environ=make_environ(self.cfg),
             socket_of=self._socket_of,
         )
+        if self.has_threads:
+            return Threads(loop, layer, self.cfg.threads)
         return Greenlets(loop, bridge.settings.pool_size or self.cfg.worker_connections)
-
-    def _environ(self) -> dict[str, object]:
-        from gunicorn.http.wsgi import WSGIErrorsWrapper
-
-        return {"wsgi.errors": WSGIErrorsWrapper(self.cfg)} if self.cfg.errorlog != "-" else {}
 
     def _socket_of(self, reply_channel: str) -> Any:
         """Give an app the chance to take a held handshake's socket (the hijack convention)."""
@@ -225,7 +239,9 @@ class Worker(BaseWorker):
         from wsgi_bridge.server.websocket import WebSocketOwner
 
         owner = self.server.connections.get(reply_channel)
-        return LazySocket(owner) if isinstance(owner, WebSocketOwner) else None
+        if not isinstance(owner, WebSocketOwner):
+            return None
+        return LazySocket(owner, self.server.call if self.has_threads else None)
 
     def _statistics(self) -> dict[str, int]:
         return {**dataclasses.asdict(self.server.counters), "consumers": self.consumers.running}
@@ -266,16 +282,17 @@ class Worker(BaseWorker):
 
         Consumers go on meanwhile, and the disconnects of the closed sockets are handled too.
         """
-        limit = self.cfg.graceful_timeout * DRAIN_PART - DRAIN_RESERVE
-        deadline = time.monotonic() + max(0.5, 0.5 if self._is_urgent else limit)
+        import gevent
+
+        deadline = time.monotonic() + drain_seconds(self.cfg, self._is_urgent)
         self.http.stop()
         for listener in self.sockets:
             listener.close()  # else the kernel goes on to accept, for nobody
         self.server.stop()
         while time.monotonic() < deadline and not self._is_drained():
             if self._is_urgent:
-                deadline = min(deadline, time.monotonic() + 0.5)
-            time.sleep(DRAIN_STEP)
+                deadline = min(deadline, time.monotonic() + URGENT_SECONDS)
+            gevent.sleep(DRAIN_STEP)
 
     def _is_drained(self) -> bool:
         from wsgi_bridge.layers.local_first import LocalFirstLayer
@@ -303,36 +320,22 @@ class Worker(BaseWorker):
         self.server.close()
 
 
-def _no_site(*_: object) -> list[bytes]:
-    raise AssertionError("a server without consumers has no site")
+def make_environ(cfg: Any) -> dict[str, object]:
+    """Return what gunicorn's settings add to the environ of every request."""
+    from gunicorn.http.wsgi import WSGIErrorsWrapper
+
+    return {"wsgi.errors": WSGIErrorsWrapper(cfg)} if cfg.errorlog != "-" else {}
 
 
-def has_consumers() -> bool:
-    """Whether the environment leaves the consumers here. Raises ValueError as `load_settings`."""
-    from wsgi_bridge.settings import load_settings
-
-    return load_settings({}).consumers != "none"
-
-
-def _check_environment() -> None:
-    """Refuse, in the master, what the environment alone says that cannot work."""
-    from wsgi_bridge.bridge import Bridge
-
-    try:
-        bridge = Bridge(_no_site)
-    except ValueError as exc:
-        raise RuntimeError(exc) from exc
-    if bridge.settings.consumers == "none" and not bridge.has_reachable_layer:
-        raise RuntimeError(UNREACHABLE)
+def drain_seconds(cfg: Any, is_urgent: bool) -> float:
+    """Return how long a worker that stops may take to finish what it has begun."""
+    if is_urgent:
+        return URGENT_SECONDS
+    return max(URGENT_SECONDS, float(cfg.graceful_timeout) * DRAIN_PART - DRAIN_RESERVE)
 
 
-def _check_layer(bridge: Bridge) -> None:
-    """Refuse to serve what nobody would hear: raises AppImportError, which gunicorn prints."""
-    if not bridge.has_reachable_layer:
-        raise AppImportError(UNREACHABLE)
-
-
-def _gunicorn_version() -> str:
+def gunicorn_version() -> str:
+    """Return the version, for SERVER_SOFTWARE."""
     import gunicorn
 
     return str(gunicorn.__version__)

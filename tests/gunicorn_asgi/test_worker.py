@@ -61,7 +61,6 @@ def test_what_cannot_be_done_is_refused_with_what_to_do_instead(settings):
         ({"header_map": "refuse"}, "header_map"),
         ({"forwarder_headers": "*"}, "forwarder_headers"),
         ({"casefold_http_method": True}, "casefold_http_method"),
-        ({"threads": 8}, "threads=8"),
     ],
 )
 def test_what_is_ignored_is_a_warning_that_names_it(settings, word):

@@ -13,6 +13,7 @@ from tests.integration.servers import Server, run_server
 from tests.integration.wire import Wire, ask, open_wire, post, request
 
 pytestmark = pytest.mark.integration
+ARRANGEMENTS = ["", "--threads 8"]
 
 SITE = "tests.apps.site:application"
 FORMAT = "%(m)s|%(U)s|%(q)s|%(s)s|%(B)s|%({x-one}i)s|%({content-type}o)s|%(H)s|%(l)s|%(M)s|%(r)s"

@@ -11,6 +11,7 @@ from tests.integration.servers import Server
 from tests.integration.wire import Wire, ask, chunked, open_wire, post, request
 
 pytestmark = pytest.mark.integration
+ARRANGEMENTS = ["", "--threads 8"]
 
 # Some of these apps are left alone in the middle of their work, which is logged.
 SERVER = {

@@ -17,6 +17,7 @@ from tests.integration.servers import Server, run_server
 from tests.integration.wire import Wire, ask, open_wire, request
 
 pytestmark = pytest.mark.integration
+ARRANGEMENTS = ["", "--threads 8"]
 
 SITE = "tests.apps.site:application"
 
@@ -184,15 +185,15 @@ SLOW_START = """\
 import sys, time
 
 def post_fork(server, worker):
-    import gevent.monkey
-    patch_all = gevent.monkey.patch_all
+    import gevent.hub
+    reinit = gevent.hub.reinit
 
-    def patch_slowly():
-        print("patching", file=sys.stderr, flush=True)
+    def reinit_slowly():
+        print("starting", file=sys.stderr, flush=True)
         time.sleep(0.3)
-        patch_all()
+        reinit()
 
-    gevent.monkey.patch_all = patch_slowly
+    gevent.hub.reinit = reinit_slowly
 """
 
 
@@ -203,10 +204,10 @@ def test_a_signal_that_comes_before_the_site_is_loaded_is_heeded(
     config = tmp_path / "conf.py"
     config.write_text(SLOW_START)
     with run_server(SITE, args=["--config", str(config)]) as server:
-        server.wait_for_log("patching")
+        server.wait_for_log("starting")
         server.kill(number)
         if number == signal.SIGHUP:
-            server.wait_for_log("patching", count=2)
+            server.wait_for_log("starting", count=2)
             server.wait_for(lambda: len(server.worker_pids()) == 1, "the old worker's end")
         assert server.stop() < 3
 

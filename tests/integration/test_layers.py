@@ -17,6 +17,7 @@ from tests.integration.sockets import open_socket
 from tests.wsgi_bridge.layers.redis.servers import RedisServer, need_redis
 
 pytestmark = pytest.mark.integration
+ARRANGEMENTS = ["", "--threads 8"]
 
 ROOMS = "tests.apps.rooms:application"
 WORKERS = 2

@@ -13,6 +13,7 @@ from tests.integration.sockets import RawSocket, get, open_socket
 from tests.wsgi_bridge.protocols.frames import CLOSE, TEXT, client_frame, close_frame
 
 pytestmark = pytest.mark.integration
+ARRANGEMENTS = ["", "--threads 8"]
 APP = "tests.apps.sockets:application"
 RESTART = (CLOSE, (1012, ""))
 

@@ -13,6 +13,7 @@ from tests.integration.sockets import RawSocket, get, open_socket
 from tests.wsgi_bridge.protocols.frames import BINARY, CLOSE, TEXT, client_frame, close_frame
 
 pytestmark = pytest.mark.integration
+ARRANGEMENTS = ["", "--threads 8"]
 SERVER = {
     "app": "tests.apps.sockets:application",
     "may_log_errors": True,

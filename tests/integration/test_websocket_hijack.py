@@ -10,6 +10,7 @@ from tests.wsgi_bridge.protocols.frames import TEXT, client_frame
 
 pytest.importorskip("flask_sock")
 pytestmark = pytest.mark.integration
+ARRANGEMENTS = ["", "--threads 32"]
 SERVER = {
     "app": "tests.apps.flask_sockets:app",
     "args": ["--access-logfile", "-"],

@@ -55,6 +55,7 @@ __all__ = [
     "BaseLayer",
     "Batch",
     "Listener",
+    "Watch",
 ]
 
 #: Seconds until a message that nobody received is dropped; the draft's default.
@@ -75,6 +76,10 @@ Batch = list[tuple[str | tuple[str, ...], dict[str, Any]]]
 
 ChannelCapacity = Mapping[str | re.Pattern[str], int]
 _Result = TypeVar("_Result")
+
+#: Called with a descriptor and a function, to have the function called when there is something to
+#: read, in a loop that runs from then on; returns a function that ends it.
+Watch = Callable[[int, Callable[[], object]], Callable[[], object]]
 
 
 class Listener(ABC):
@@ -360,6 +365,14 @@ class BaseLayer(ABC):
                 if not waiter.wait(remaining):
                     return self._take(channels, limit, compact)
         return batch
+
+    def hear_with(self, watch: Watch) -> None:  # noqa: B027
+        """Have the hub of this process hear what other processes ring for, in place of a thread.
+
+        `watch(descriptor, function)` has `function` called in the hub's thread whenever there is
+        something to read, and returns a function that ends that. To be called by the hub's thread;
+        the hub has to run as long as somebody listens. A layer that has no descriptor does nothing.
+        """
 
     # The asyncio extension.
 

@@ -7,17 +7,25 @@ for WebSockets. Here the socket belongs to a connection on the hub until the app
 
 from __future__ import annotations
 
+import contextlib
+import socket as blocking
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gevent import socket
+from gevent.monkey import get_original
 
 from wsgi_bridge.protocols.websocket import CONNECTING
 from wsgi_bridge.server.websocket import WebSocketOwner
 
+if TYPE_CHECKING:
+    _Base = blocking.socket
+else:
+    _Base = object
 
-class HijackedSocket(socket.socket):
-    """The app's own socket. Bytes that came in one packet with the handshake are read first."""
+
+class _EarlyBytes(_Base):
+    """Bytes that came in one packet with the handshake are read first."""
 
     early = b""
 
@@ -38,16 +46,39 @@ class HijackedSocket(socket.socket):
         return len(data)
 
 
+class HijackedSocket(_EarlyBytes, socket.socket):
+    """The socket of an app in a greenlet."""
+
+
+class HijackedNativeSocket(_EarlyBytes, get_original("socket", "socket")):  # type: ignore[misc]
+    """The socket of an app in a native thread."""
+
+    def close(self) -> None:
+        """Close it, also for a thread that waits in a read: the kernel would wait for that one."""
+        with contextlib.suppress(OSError):  # the client has gone
+            self.shutdown(blocking.SHUT_RDWR)
+        super().close()
+
+
+def _call_here(function: Callable[[], Any]) -> Any:
+    return function()
+
+
 class LazySocket:
     """Stands for the socket of a held opening handshake; touching it takes it.
 
-    ``is_taken`` says whether an app did. From then on it behaves as the (gevent) socket it has
-    become, and the connection is the app's alone. To be used in a greenlet, not in the hub.
+    ``is_taken`` says whether an app did. From then on it behaves as the socket it has become, and
+    the connection is the app's alone. To be used in a greenlet, not in the hub; or in a native
+    thread, with ``call``, which runs a function in the hub (``ProtocolServer.call``).
     """
 
-    def __init__(self, owner: WebSocketOwner) -> None:
+    def __init__(
+        self, owner: WebSocketOwner, call: Callable[[Callable[[], Any]], Any] | None = None
+    ) -> None:
         self._owner = owner
-        self._taken: HijackedSocket | None = None
+        self._kind = HijackedSocket if call is None else HijackedNativeSocket
+        self._call = call or _call_here
+        self._taken: HijackedSocket | HijackedNativeSocket | None = None
         self._on_close: Callable[[], None] | None = None
 
     @property
@@ -57,18 +88,18 @@ class LazySocket:
 
     def __getattr__(self, name: str) -> Any:
         if self._taken is None:
-            self._taken = self._take()
+            self._taken = self._call(self._take)
+            self._taken.setblocking(True)
         return getattr(self._taken, name)
 
-    def _take(self) -> HijackedSocket:
+    def _take(self) -> HijackedSocket | HijackedNativeSocket:
         owner = self._owner
         if owner.machine.state is not CONNECTING:
             raise ConnectionAbortedError("the client has gone, or its handshake was answered")
         raw = owner.detach()
         self._on_close, raw.on_close = raw.on_close, None
-        taken = HijackedSocket(raw.family, raw.type, raw.proto, fileno=raw.detach())
+        taken = self._kind(raw.family, raw.type, raw.proto, fileno=raw.detach())
         taken.early = owner.machine.take_unread()
-        taken.setblocking(True)
         return taken
 
     def finish(self) -> None:
@@ -76,6 +107,9 @@ class LazySocket:
         if self._taken is None:
             return
         self._taken.close()
+        self._call(self._count_out)
+
+    def _count_out(self) -> None:
         owner = self._owner
         owner.machine.status = 101
         owner.sockets.on_closed(owner)

@@ -14,10 +14,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import formatdate
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from wsgi_bridge.exceptions import ChannelLayerError, ChannelLayerUnavailable
 from wsgi_bridge.layers.base import BaseLayer
+from wsgi_bridge.layers.concurrency import native
 from wsgi_bridge.protocols.broadcast import Broadcast
 from wsgi_bridge.protocols.frames import SERVICE_RESTART
 from wsgi_bridge.server.linger import Lingerer
@@ -27,6 +28,9 @@ from wsgi_bridge.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+_Result = TypeVar("_Result")
+
+READ = 1  # libev's EV_READ
 # Replies taken from the layer in one operation.
 DISPATCH_BATCH = 256
 # Seconds between two looks at all deadlines: how late one may be noticed. A timer of libev for each
@@ -163,6 +167,39 @@ class ProtocolServer:
     def linger(self, sock: Socket, watcher: Any) -> None:
         """Close ``sock`` once the peer has (or LINGER_TIMEOUT); see linger.py."""
         Lingerer(self, sock, watcher)
+
+    def watch(self, descriptor: int, function: Callable[[], object]) -> Callable[[], object]:
+        """Call ``function`` whenever ``descriptor`` is readable; return what ends that.
+
+        What ``BaseLayer.hear_with`` is given. For the hub's thread.
+        """
+        watcher = self.loop.io(descriptor, READ)
+        watcher.start(function)
+
+        def unwatch() -> None:
+            watcher.stop()
+            watcher.close()
+
+        return unwatch
+
+    def call(self, function: Callable[[], _Result]) -> _Result:
+        """Run ``function`` in the hub; return or raise what it does. Blocks: for other threads."""
+        done = native("allocate_lock")()
+        done.acquire()
+        outcome: list[_Result | Exception] = []
+
+        def run() -> None:
+            try:
+                outcome.append(function())
+            except Exception as exc:  # noqa: BLE001 - the caller's, not the hub's
+                outcome.append(exc)
+            done.release()
+
+        self.loop.run_callback_threadsafe(run)
+        done.acquire()
+        if isinstance(outcome[0], Exception):
+            raise outcome[0]
+        return outcome[0]
 
     def retry(self, function: Callable[[], None]) -> None:
         """Call ``function`` once, a little later: its channel was full."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from gevent import get_hub
 
 from tests.wsgi_bridge.server.rig import Rig, settle, wait_for
 from wsgi_bridge.server.hijack import LazySocket
@@ -62,6 +63,26 @@ def test_a_touched_socket_is_the_apps_alone(rig):
     settle()
     assert rig.server.connections == {}
     assert owner not in rig.server.timed
+
+
+def test_an_app_in_a_native_thread_has_a_socket_that_blocks(rig):
+    owner, client, closes = connect(rig)
+    lazy = LazySocket(owner, rig.server.call)
+    in_thread = get_hub().threadpool.apply
+    client.send(b"ping")
+    assert in_thread(lambda: lazy.recv(100)) == b"ping"
+    in_thread(lambda: lazy.sendall(b"pong"))
+    # Another thread still reads, as simple-websocket's does: nobody tells it of the end.
+    reader = get_hub().threadpool.spawn(lambda: lazy.recv(100))
+    in_thread(lazy.finish)
+    assert client.read_to_end() == b"pong"
+    wait_for(reader.ready, "the thread that reads")
+    assert closes.count == 1
+
+
+def test_what_a_thread_calls_in_the_hub_fails_in_the_thread(rig):
+    with pytest.raises(ZeroDivisionError):
+        get_hub().threadpool.apply(rig.server.call, (lambda: 1 / 0,))
 
 
 def test_the_connection_counts_and_is_logged_until_the_app_is_done(rig):

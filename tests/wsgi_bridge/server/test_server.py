@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 
 import pytest
@@ -207,3 +208,16 @@ def test_a_server_that_was_closed_takes_no_more_replies():
     rig.layer.send(name, {"text": "a"})
     settle()
     assert connection.messages == []
+
+
+def test_the_hub_watches_a_descriptor_until_told_otherwise(rig):
+    mine, other = socket.socketpair()
+    with mine, other:
+        heard = []
+        unwatch = rig.server.watch(mine.fileno(), lambda: heard.append(mine.recv(100)))
+        other.send(b"a")
+        wait_for(lambda: heard)
+        unwatch()
+        other.send(b"b")
+        settle()
+        assert heard == [b"a"]

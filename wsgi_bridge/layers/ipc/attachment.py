@@ -16,10 +16,11 @@ from functools import partial
 from typing import TypeVar
 
 from wsgi_bridge.exceptions import ChannelLayerUnavailable
+from wsgi_bridge.layers.base import Watch
 from wsgi_bridge.layers.concurrency import native_lock
 from wsgi_bridge.layers.ipc import figures, sweep, wills
 from wsgi_bridge.layers.ipc.directory import Directory
-from wsgi_bridge.layers.ipc.doorbell import SWEEP_INTERVAL, Doorbell, Watch
+from wsgi_bridge.layers.ipc.doorbell import SWEEP_INTERVAL, Doorbell
 from wsgi_bridge.layers.ipc.introspection import find_processes
 from wsgi_bridge.layers.ipc.membership import CHANGES_TO_TAKE, Memberships
 from wsgi_bridge.layers.ipc.places import Places

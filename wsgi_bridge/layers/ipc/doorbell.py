@@ -33,9 +33,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from wsgi_bridge.layers.base import Watch
 from wsgi_bridge.layers.concurrency import is_cooperative, native
 
-__all__ = ["SWEEP_INTERVAL", "Doorbell", "Watch", "watch_in_hub"]
+__all__ = ["SWEEP_INTERVAL", "Doorbell", "watch_in_hub"]
 
 logger = logging.getLogger(__name__)
 
@@ -55,10 +56,6 @@ _MAX_PATH = 108
 _GONE = (errno.ECONNREFUSED, errno.ENOENT, errno.ENOTCONN, errno.ECONNRESET, errno.EPIPE)
 
 Heard = Callable[[set[str], bool], object]
-
-#: Called with a descriptor and a function, to have the function called when there is something to
-#: read, in a loop that runs from then on; returns a function that ends it.
-Watch = Callable[[int, Callable[[], object]], Callable[[], object]]
 
 
 class Doorbell:

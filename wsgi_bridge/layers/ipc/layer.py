@@ -26,12 +26,12 @@ import msgpack
 
 from wsgi_bridge.copying import copy_message
 from wsgi_bridge.exceptions import ChannelFull, ChannelLayerError, ChannelLayerUnavailable
-from wsgi_bridge.layers.base import BaseLayer, Batch, Listener, _Result
+from wsgi_bridge.layers.base import BaseLayer, Batch, Listener, Watch, _Result
 from wsgi_bridge.layers.concurrency import is_cooperative, reset_after_fork
 from wsgi_bridge.layers.ipc import figures, introspection
 from wsgi_bridge.layers.ipc.attachment import Attachment, Wake, attach
 from wsgi_bridge.layers.ipc.directory import Directory, find_directory
-from wsgi_bridge.layers.ipc.doorbell import Watch, watch_in_hub
+from wsgi_bridge.layers.ipc.doorbell import watch_in_hub
 from wsgi_bridge.layers.ipc.membership import CHANGES_TO_TAKE
 from wsgi_bridge.layers.ipc.queues import Packed, Queues
 from wsgi_bridge.layers.ipc.records import (
@@ -275,11 +275,9 @@ class IpcLayer(BaseLayer):
         return batch
 
     def hear_with(self, watch: Watch) -> None:
-        """Have the hub of this process hear what other processes ring for, in place of a thread.
+        """Have the hub of this process hear what other processes ring for; see BaseLayer.
 
-        `watch(descriptor, function)` has `function` called in the hub's thread whenever there is
-        something to read, and returns a function that ends that. The hub has to run as long as
-        somebody listens. Where gevent has patched threading this is done by itself.
+        Where gevent has patched threading this is done by itself.
         """
         self._attach().hear_with(watch)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from wsgi_bridge.exceptions import ChannelLayerUnavailable
-from wsgi_bridge.layers.base import Batch, Listener
+from wsgi_bridge.layers.base import Batch, Listener, Watch
 from wsgi_bridge.layers.local_first.core import LocalFirstCore
 from wsgi_bridge.layers.local_first.ears import Ears
 from wsgi_bridge.layers.local_first.own_reader import OwnReader
@@ -158,6 +158,13 @@ class TakeOperations(LocalFirstCore):
             self._own_if_specific(name)
         self._ears.open(channels)
         return _Listener(listener, self._ears, channels)
+
+    def hear_with(self, watch: Watch) -> None:
+        """Have the hub of this process hear for the shared layer; see BaseLayer."""
+        try:
+            self.shared.hear_with(watch)
+        except ChannelLayerUnavailable as exc:
+            self._report(exc)  # a thread hears, then
 
 
 class _Listener(Listener):

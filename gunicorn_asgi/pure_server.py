@@ -1,0 +1,50 @@
+"""A server without consumers: what the environment says of it, and what it needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gunicorn.errors import AppImportError
+
+if TYPE_CHECKING:
+    from wsgi_bridge.bridge import Bridge
+    from wsgi_bridge.settings import Settings
+
+UNREACHABLE = (
+    "consumers=none leaves the consumers to other processes, which need a layer that they can "
+    "reach: set CHANNEL_LAYER to one such as ipc://mysite or redis://localhost"
+)
+
+
+def read_environment() -> Settings:
+    """Return the settings that the environment alone makes. Raises ValueError."""
+    from wsgi_bridge.settings import load_settings
+
+    return load_settings({})
+
+
+def check_environment() -> None:
+    """Refuse, in the master, what the environment alone says that cannot work: RuntimeError."""
+    try:
+        settings = read_environment()
+    except ValueError as exc:
+        raise RuntimeError(exc) from exc
+    if settings.consumers == "none" and not make_pure_server().has_reachable_layer:
+        raise RuntimeError(UNREACHABLE)
+
+
+def make_pure_server() -> Bridge:
+    """Return the Bridge of a process that has no site."""
+    from wsgi_bridge.bridge import Bridge
+
+    return Bridge(_no_site, consumers=None)
+
+
+def _no_site(*_: object) -> list[bytes]:
+    raise AssertionError("a server without consumers has no site")
+
+
+def check_layer(bridge: Bridge) -> None:
+    """Refuse to serve what nobody would hear: raises AppImportError, which gunicorn prints."""
+    if not bridge.has_reachable_layer:
+        raise AppImportError(UNREACHABLE)
