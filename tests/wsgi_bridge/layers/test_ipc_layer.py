@@ -7,9 +7,11 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 
 import pytest
 
+from wsgi_bridge.layers.concurrency import is_cooperative
 from wsgi_bridge.layers.conformance import ManualClock
 from wsgi_bridge.layers.ipc import IpcLayer, figures, membership
 from wsgi_bridge.layers.ipc.session import Session
@@ -111,6 +113,26 @@ class TestChanges:
 
 
 class TestWaiting:
+    @pytest.mark.skipif(is_cooperative(), reason="only native threads hear for themselves")
+    def test_a_thread_that_has_heard_something_goes_back_to_sleep(self, layer, monkeypatch):
+        attachment, received, looks = layer._attach(), [], []
+        hear = attachment.doorbell.hear
+        monkeypatch.setattr(
+            attachment.doorbell, "hear", lambda timeout: (looks.append(1), hear(timeout))
+        )
+        waiting = threading.Thread(target=lambda: received.append(layer.receive(["jobs"], True)))
+        waiting.start()
+        while not looks:
+            time.sleep(0.001)
+        attachment.rouse("jobs")  # as another process does whose message somebody else has taken
+        while len(looks) < 2:
+            time.sleep(0.001)
+        time.sleep(0.01)
+        assert len(looks) < 5
+        layer.send("jobs", {"n": 1})
+        waiting.join()
+        assert received == [("jobs", {"n": 1})]
+
     def test_several_threads_that_wait_each_get_what_is_theirs(self, layer):
         got = {}
 

@@ -32,6 +32,7 @@ from wsgi_bridge.layers.ipc import figures, introspection
 from wsgi_bridge.layers.ipc.attachment import Attachment, Wake, attach
 from wsgi_bridge.layers.ipc.directory import Directory, find_directory
 from wsgi_bridge.layers.ipc.doorbell import watch_in_hub
+from wsgi_bridge.layers.ipc.hearer import Hearer
 from wsgi_bridge.layers.ipc.membership import CHANGES_TO_TAKE
 from wsgi_bridge.layers.ipc.queues import Packed, Queues
 from wsgi_bridge.layers.ipc.records import (
@@ -262,13 +263,13 @@ class IpcLayer(BaseLayer):
         # A native thread that waits alone hears for itself. Somebody else of this process who
         # sends, or hears, has to rouse it from there.
         end = None if timeout is None else time.monotonic() + timeout
-        rouse = partial(attachment.rouse, channels[0])
-        with self._listen(channels, rouse, hears=True):
+        hearer = Hearer(attachment, channels[0])
+        with self._listen(channels, hearer.wake, hears=True):
             while not (batch := self._take(channels, limit, compact)):
                 remaining = None if end is None else end - time.monotonic()
                 if remaining is not None and remaining <= 0:
                     break
-                attachment.doorbell.hear(remaining)
+                hearer.hear(remaining)
                 if self._in_flow and limit > 1:
                     time.sleep(GATHER)
         self._in_flow = len(batch) > 1
