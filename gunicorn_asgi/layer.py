@@ -15,13 +15,21 @@ if TYPE_CHECKING:
 
 
 def open_worker_layer(
-    bridge: Bridge, cfg: Any, *, master: int, is_first: bool, local_first: bool, log: Any
+    bridge: Bridge,
+    cfg: Any,
+    *,
+    master: int,
+    is_first: bool,
+    local_first: bool,
+    log: Any,
+    is_split: bool = False,
 ) -> BaseLayer:
     """Open the layer, with room for what one process's own connections can have in flight.
 
     What the layer's URL says goes before this.
     ``master``: gunicorn's process id; ``is_first``: whether this is its first worker;
-    ``local_first``: whether this process consumes what its own sockets produce.
+    ``local_first``: whether this process consumes what its own sockets produce; ``is_split``:
+    whether some of its siblings do not know the site.
     """
     from wsgi_bridge.bridge import DEFAULT_LAYER
     from wsgi_bridge.layers.memory import MemoryLayer
@@ -31,7 +39,10 @@ def open_worker_layer(
     has_siblings = cfg.workers > 1
     default = find_sibling_url(master, is_first) if has_siblings else DEFAULT_LAYER
     layer = bridge.open_layer(
-        default=default or DEFAULT_LAYER, local_first=local_first, channel_capacity=channels
+        default=default or DEFAULT_LAYER,
+        local_first=local_first,
+        asks_site=not is_split,
+        channel_capacity=channels,
     )
     if has_siblings and isinstance(layer, MemoryLayer) and is_first:  # once is enough
         log.warning(

@@ -59,6 +59,11 @@ class Bridge:
         return option if isinstance(option, str) else ""
 
     @property
+    def names_layer(self) -> bool:
+        """Whether the site says which layer to use; the environment goes before it."""
+        return bool(self._layer_option) and not os.environ.get(LAYER_VARIABLE)
+
+    @property
     def has_reachable_layer(self) -> bool:
         """Whether other processes can open the layer too: it has a name, and is not in memory."""
         if self._find_url("") == "":
@@ -74,16 +79,22 @@ class Bridge:
         return self._layer
 
     def open_layer(
-        self, *, default: str = DEFAULT_LAYER, local_first: bool = False, **options: Any
+        self,
+        *,
+        default: str = DEFAULT_LAYER,
+        local_first: bool = False,
+        asks_site: bool = True,
+        **options: Any,
     ) -> BaseLayer:
         """Open the layer for this process and make it the default of ``Group`` and ``Channel``.
 
         ``default`` is the URL when neither the site nor the environment names a layer.
         ``local_first``: this process is server and worker, and puts a layer of its own before one
-        that it shares with others. ``options`` are those that the server would have; what the URL
-        says goes before them.
+        that it shares with others. ``asks_site``: whether the site's layer goes before ``default``;
+        who shares it with processes that do not know the site cannot use that. ``options`` are
+        those that the server would have; what the URL says goes before them.
         """
-        layer = self._find_layer(default, options)
+        layer = self._find_layer(default, options, asks_site)
         if local_first:
             layer = _put_local_first(layer)
         self._layer = layer
@@ -105,7 +116,9 @@ class Bridge:
 
         return give_back
 
-    def _find_layer(self, default: str, options: dict[str, Any]) -> BaseLayer:
+    def _find_layer(self, default: str, options: dict[str, Any], asks_site: bool) -> BaseLayer:
+        if not asks_site:
+            return open_layer(os.environ.get(LAYER_VARIABLE) or default, **options)
         url = self._find_url(default)
         if not url and isinstance(self._layer_option, BaseLayer):
             return self._layer_option

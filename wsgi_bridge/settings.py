@@ -102,6 +102,14 @@ class Settings:
             "others reach (`CHANNEL_LAYER`); told so by the environment it never imports the site."
         },
     )
+    servers: int = field(
+        default=0,
+        metadata={
+            "doc": "Workers of `gunicorn_asgi.SplitWorker` that hold sockets; the others run "
+            "consumers. Read in the master, so from the environment only. 0: one in four, at least "
+            "one."
+        },
+    )
 
 
 def load_settings(given: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Settings:

@@ -7,7 +7,7 @@ import os
 import pytest
 from gunicorn.config import Config
 
-from gunicorn_asgi import Worker
+from gunicorn_asgi import SplitWorker, Worker
 from gunicorn_asgi.layer import open_worker_layer
 from wsgi_bridge import Bridge, layers, open_layer
 from wsgi_bridge.bridge import LAYER_VARIABLE
@@ -27,13 +27,13 @@ class Log:
         self.warnings.append(text % values)
 
 
-def check(**settings):
+def check(worker=Worker, /, **settings):
     """Return the warnings of `check_config` for a configuration with these settings."""
     cfg = Config()
     for name, value in settings.items():
         cfg.set(name, value)
     log = Log()
-    Worker.check_config(cfg, log)
+    worker.check_config(cfg, log)
     return log.warnings
 
 
@@ -83,6 +83,29 @@ def test_a_bad_setting_of_the_environment_is_refused(monkeypatch):
     monkeypatch.setenv("ASGI_HTTP_TIMEOUT", "soon")
     with pytest.raises(RuntimeError, match="ASGI_HTTP_TIMEOUT is 'soon', not a float"):
         check()
+
+
+@pytest.mark.parametrize(
+    ("settings", "environment", "sentence"),
+    [
+        ({"workers": 1}, {}, "say -w 2 or more, or use gunicorn_asgi.Worker"),
+        ({"preload_app": True}, {}, "leave it out with gunicorn_asgi.SplitWorker"),
+        ({"workers": 3}, {"ASGI_SERVERS": "3"}, "ASGI_SERVERS=3 of 3 workers leaves none"),
+        ({}, {"ASGI_SERVERS": "some"}, "ASGI_SERVERS is 'some', not a int"),
+        ({}, {"ASGI_CONSUMERS": "local"}, "leave ASGI_CONSUMERS out"),
+        ({}, {LAYER_VARIABLE: "memory://"}, "cannot reach each other over memory://"),
+    ],
+)
+def test_what_cannot_be_split_is_refused(settings, environment, sentence, monkeypatch):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(RuntimeError, match=sentence):
+        check(SplitWorker, **{"workers": 4, **settings})
+
+
+def test_what_can_be_split_is_accepted_in_silence(monkeypatch):
+    monkeypatch.setenv("ASGI_SERVERS", "3")
+    assert check(SplitWorker, workers=4, threads=8) == []
 
 
 # The layer

@@ -1,0 +1,165 @@
+"""The worker of a split gunicorn that runs consumers: native threads, nothing patched, no sockets.
+
+It takes messages from the layer that its sibling servers put them on. The main thread looks after
+gunicorn's contract: signals, heartbeat, ``max_requests``, the drain.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from gunicorn.workers.base import Worker as BaseWorker
+
+from gunicorn_asgi.layer import open_worker_layer
+from gunicorn_asgi.worker import HEARTBEAT, drain_seconds, gunicorn_version, make_environ
+
+if TYPE_CHECKING:
+    from gunicorn_asgi.roles import Presence
+    from wsgi_bridge.bridge import Bridge
+    from wsgi_bridge.threads import ThreadWorker
+
+# Seconds between two attempts to load a site that cannot be loaded: gunicorn itself would not wait.
+LOAD_RETRY = 1.0
+# Seconds between two looks at signals while the worker drains.
+DRAIN_STEP = 0.1
+# Heartbeats without any server after which this worker makes room for one.
+DESERTED_AFTER = 5
+
+
+class ConsumerWorker(BaseWorker):
+    """Consumers in ``--threads`` native threads."""
+
+    presence: Presence
+    #: Whether a site that cannot be loaded ends gunicorn, as it does at the start.
+    may_halt = True
+    _is_urgent = False  # whether to stop at once (QUIT), not gracefully
+    _deserted = 0
+    _threads: ThreadWorker
+
+    # Life
+
+    def init_process(self) -> None:
+        """Let go of the listening sockets, then go on as gunicorn does."""
+        # Until `init_signals` the arbiter's handlers are in place, which would swallow a signal.
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            signal.signal(number, signal.SIG_DFL)
+        for listener in self.sockets:
+            listener.close()  # else the kernel accepts for this process: nobody would answer
+        self.sockets = []
+        super().init_process()
+
+    def load_wsgi(self) -> None:
+        """Load the site; after a reload, one that cannot be loaded does not end the servers."""
+        if self.may_halt:
+            super().load_wsgi()
+            return
+        try:
+            super().load_wsgi()
+        except Exception:
+            # gunicorn would take an exception for a reason to end everything.
+            self.log.exception("the site cannot be loaded; it is tried again")
+            time.sleep(LOAD_RETRY)
+            sys.exit(1)
+
+    def run(self) -> None:
+        """Run consumers until told to stop; then finish those that have begun."""
+        from wsgi_bridge.bridge import Bridge
+        from wsgi_bridge.threads import ThreadWorker
+        from wsgi_bridge.worker import Worker as ConsumerLoop
+
+        bridge = self.wsgi if isinstance(self.wsgi, Bridge) else Bridge(self.wsgi)
+        self._warn_of_layer(bridge)
+        layer = open_worker_layer(bridge, self.cfg, master=self.ppid, is_first=False,
+                                  local_first=False, is_split=True, log=self.log)  # fmt: skip
+        loop = ConsumerLoop(
+            bridge,
+            layer,
+            lambda pump: pump,  # threads take messages themselves
+            software=f"gunicorn/{gunicorn_version()}",
+            multithread=self.cfg.threads > 1,
+            multiprocess=True,
+            environ=make_environ(self.cfg),
+        )
+        self._threads = ThreadWorker(loop, layer, threads=self.cfg.threads)
+        bridge.attach(lambda: {"consumers": self._threads.running})
+        gc.collect()
+        gc.freeze()  # what is loaded by now stays
+        self._threads.start()
+        self.log.info("Running consumers (pid: %s)", self.pid)
+        self._watch()
+        self._drain()
+        layer.close()
+
+    def _warn_of_layer(self, bridge: Bridge) -> None:
+        if bridge.names_layer:
+            self.log.warning(
+                "the layer that the site gives to Bridge is not used: servers, which do not load "
+                "the site, would not know it; set CHANNEL_LAYER"
+            )
+
+    def _watch(self) -> None:
+        """Beat until there is a reason to stop."""
+        while self.alive:
+            self.notify()
+            if self.ppid != os.getppid():
+                self.log.info("Parent changed, shutting down: %s", self)
+                return
+            if self._threads.taken >= self.max_requests:
+                self.log.info("Autorestarting worker after %s messages.", self._threads.taken)
+                return
+            if self._is_deserted():
+                self.log.warning("No worker holds sockets: making room for one")
+                return
+            self._wait(HEARTBEAT)
+
+    def _is_deserted(self) -> bool:
+        """Whether there has been no server for a while, and it is this worker that makes room."""
+        if not self.presence.is_deserted():
+            self._deserted = 0
+            return False
+        self._deserted += 1
+        if self._deserted < DESERTED_AFTER:
+            self.presence.leave()
+            return False
+        return True
+
+    def _wait(self, seconds: float) -> None:
+        """Wait for a signal: each writes a byte into the pipe."""
+        poll = select.poll()
+        poll.register(self.PIPE[0], select.POLLIN)
+        if poll.poll(seconds * 1000):
+            os.read(self.PIPE[0], 4096)
+
+    # Signals: Python calls these in the main thread, between two of its instructions.
+
+    def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ARG002
+        """Stop gracefully. The arbiter sends this again and again: idempotent."""
+        self.alive = False
+
+    def handle_quit(self, sig: int, frame: Any) -> None:  # noqa: ARG002
+        """Stop at once."""
+        self.alive = False
+        self._is_urgent = True
+        self.cfg.worker_int(self)
+
+    # The drain
+
+    def _drain(self) -> None:
+        """Take no more; finish what was taken, for as long as gunicorn lets us."""
+        self._threads.stop()
+        began = time.monotonic()
+        while not self._threads.join(0):
+            self.notify()
+            left = began + drain_seconds(self.cfg, self._is_urgent) - time.monotonic()
+            if left <= 0:
+                break
+            # In steps, as a thread's end writes into no pipe; QUIT shortens the time meanwhile.
+            self._threads.join(min(left, DRAIN_STEP))
+        for consumer in self._threads.unfinished():
+            self.log.warning("A consumer ends unfinished with its process: %s", consumer)
