@@ -12,22 +12,27 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.workers.base import Worker as BaseWorker
 
 from gunicorn_asgi.layer import open_worker_layer
 from gunicorn_asgi.worker import HEARTBEAT, drain_seconds, gunicorn_version, make_environ
+from wsgi_bridge.exceptions import ChannelLayerUnavailable
 
 if TYPE_CHECKING:
     from gunicorn_asgi.roles import Presence
     from wsgi_bridge.bridge import Bridge
+    from wsgi_bridge.layers.base import BaseLayer
     from wsgi_bridge.threads import ThreadWorker
 
 # Seconds between two attempts to load a site that cannot be loaded: gunicorn itself would not wait.
 LOAD_RETRY = 1.0
 # Seconds between two looks at signals while the worker drains.
-DRAIN_STEP = 0.1
+DRAIN_STEP = 0.05
+# Seconds that servers have to notice a stop that is theirs too.
+RETIRE_TIMEOUT = 1.0
 # Heartbeats without any server after which this worker makes room for one.
 DESERTED_AFTER = 5
 
@@ -36,10 +41,12 @@ class ConsumerWorker(BaseWorker):
     """Consumers in ``--threads`` native threads."""
 
     presence: Presence
+    generation = 0
     #: Whether a site that cannot be loaded ends gunicorn, as it does at the start.
     may_halt = True
     _is_urgent = False  # whether to stop at once (QUIT), not gracefully
     _deserted = 0
+    _stopped_at = 0.0
     _threads: ThreadWorker
 
     # Life
@@ -93,6 +100,9 @@ class ConsumerWorker(BaseWorker):
         self._threads.start()
         self.log.info("Running consumers (pid: %s)", self.pid)
         self._watch()
+        self._stopped_at = time.monotonic()
+        if not self._is_replaced():
+            self._serve_out(layer, loop.channels)
         self._drain()
         layer.close()
 
@@ -120,14 +130,8 @@ class ConsumerWorker(BaseWorker):
 
     def _is_deserted(self) -> bool:
         """Whether there has been no server for a while, and it is this worker that makes room."""
-        if not self.presence.is_deserted():
-            self._deserted = 0
-            return False
-        self._deserted += 1
-        if self._deserted < DESERTED_AFTER:
-            self.presence.leave()
-            return False
-        return True
+        self._deserted = self._deserted + 1 if self.presence.is_left() else 0
+        return self._deserted >= DESERTED_AFTER and self.presence.claim_desertion()
 
     def _wait(self, seconds: float) -> None:
         """Wait for a signal: each writes a byte into the pipe."""
@@ -150,16 +154,39 @@ class ConsumerWorker(BaseWorker):
 
     # The drain
 
+    def _is_replaced(self) -> bool:
+        """Whether it is a reload that stops this worker: others take messages by now."""
+        return self.alive or self.presence.generation > self.generation
+
+    def _serve_out(self, layer: BaseLayer, channels: Sequence[str]) -> None:
+        """Go on while servers that are stopped too have something to be answered."""
+        while not self.presence.is_retired():
+            if self._seconds_left() <= 0 or time.monotonic() > self._stopped_at + RETIRE_TIMEOUT:
+                return  # they go on without this worker, which is one too many (TTOU)
+            time.sleep(DRAIN_STEP)
+        while self._seconds_left() > 0:
+            self.notify()
+            # In this order: what a server says last is there when it has gone.
+            if self.presence.is_left() and not _has_messages(layer, channels):
+                return
+            time.sleep(DRAIN_STEP)
+
+    def _seconds_left(self) -> float:
+        return self._stopped_at + drain_seconds(self.cfg, self._is_urgent) - time.monotonic()
+
     def _drain(self) -> None:
         """Take no more; finish what was taken, for as long as gunicorn lets us."""
         self._threads.stop()
-        began = time.monotonic()
-        while not self._threads.join(0):
+        while not self._threads.join(0) and (left := self._seconds_left()) > 0:
             self.notify()
-            left = began + drain_seconds(self.cfg, self._is_urgent) - time.monotonic()
-            if left <= 0:
-                break
             # In steps, as a thread's end writes into no pipe; QUIT shortens the time meanwhile.
             self._threads.join(min(left, DRAIN_STEP))
         for consumer in self._threads.unfinished():
             self.log.warning("A consumer ends unfinished with its process: %s", consumer)
+
+
+def _has_messages(layer: BaseLayer, channels: Sequence[str]) -> bool:
+    try:
+        return any(layer.channel_statistics(name)["messages_pending"] for name in channels)
+    except ChannelLayerUnavailable:
+        return False

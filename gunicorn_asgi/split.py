@@ -51,6 +51,7 @@ class SplitWorker:
             return server
         consumer = ConsumerWorker(*arguments)
         consumer.presence = _roles.presence
+        consumer.generation = _roles.generation
         # Without a site to begin with there is nothing to serve; later there is.
         consumer.may_halt = _roles.generation == 1 and age <= cfg.workers
         return consumer
@@ -116,7 +117,11 @@ class ServerWorker(Worker):
     def notify(self) -> None:
         """Tell the arbiter that the hub turns, and the siblings that there is a server."""
         super().notify()
-        self._is_seen = self._is_seen or self.presence.enter()
+        self._is_seen = self._is_seen or (self.alive and self.presence.enter())
+
+    def _drain(self) -> None:
+        self.presence.retire()
+        super()._drain()
 
     @property
     def server_count(self) -> int:

@@ -181,23 +181,38 @@ def in_child(function):
     return os.WEXITSTATUS(os.waitpid(pid, 0)[1]) == 1
 
 
-def test_servers_are_present_together_and_nobody_finds_them_gone():
+def test_servers_are_present_together_until_each_has_ended():
     presence = Presence()
+    assert ask(presence, "enter")
+    assert ask(presence, "is_left")
     assert presence.enter()
     assert ask(presence, "enter")
-    assert not ask(presence, "is_deserted")
+    assert not ask(presence, "is_left")
+    assert not ask(presence, "claim_desertion")
 
 
-def test_a_server_that_has_ended_is_not_present():
+def test_a_server_that_retires_is_there_still():
     presence = Presence()
-    assert ask(presence, "enter")
-    assert ask(presence, "is_deserted")
+    presence.enter()
+    assert not ask(presence, "is_retired")
+    presence.retire()
+    assert ask(presence, "is_retired")
+    assert not ask(presence, "is_left")
 
 
-def test_only_one_finds_that_there_is_no_server():
+def test_only_one_makes_room_for_a_server():
     presence = Presence()
-    assert presence.is_deserted()
-    assert not ask(presence, "is_deserted")
+    assert presence.claim_desertion()
+    assert not ask(presence, "claim_desertion")
     assert not ask(presence, "enter")
-    presence.leave()
-    assert ask(presence, "is_deserted")
+
+
+def test_the_generation_is_seen_by_those_made_before():
+    roles = Roles()
+    presence = roles.presence
+    assert presence.generation == 0
+    for number in range(1, 12):
+        roles.begin_generation()
+        assert roles.presence is presence
+        assert presence.generation == number
+        assert in_child(lambda: presence.generation == number)  # noqa: B023
