@@ -19,6 +19,8 @@ from wsgi_bridge.commands.layer.acts import DEFAULT_COUNT
 from wsgi_bridge.commands.layer.looks import channel_table
 from wsgi_bridge.layers.base import DEFAULT_CAPACITY
 from wsgi_bridge.layers.statistics import RATE_WINDOW, Statistics
+from wsgi_bridge.processes.options import DEFAULT_THREADS
+from wsgi_bridge.processes.supervisor import SUPERVISED
 from wsgi_bridge.route_statistics import RouteStatistics
 from wsgi_bridge.server.server import Counters
 
@@ -104,7 +106,7 @@ def options(parser: argparse.ArgumentParser) -> set[str]:
 
 def told_options(text: str) -> set[str]:
     """Return the options in the first column of the tables of a text."""
-    return set(re.findall(r"^\| `(--\w+)`", text, re.MULTILINE))
+    return set(re.findall(r"^\| `(--[\w-]+)`", text, re.MULTILINE))
 
 
 def test_every_action_of_the_layer_command_has_a_section() -> None:
@@ -119,6 +121,30 @@ def test_the_options_of_an_action_are_those_of_its_help(action: str) -> None:
     )
     [mine] = [text for text in sections if text.startswith(f"{action}\n")]
     assert told_options(mine) | told_options(about_layers) == options(PARSERS[action])
+
+
+def test_the_options_of_the_worker_are_those_of_its_help() -> None:
+    told = section("command.md", "wsgi-bridge worker")
+    assert told_options(told) == options(PARSERS["worker"])
+    for name, default in (("threads", DEFAULT_THREADS), ("graceful-timeout", 30)):
+        assert re.search(rf"^\| `--{name}`.*\b{default} unless told", told, re.MULTILINE)
+        assert PARSERS["worker"].get_default(name.replace("-", "_")) == default
+
+
+def test_the_systemd_unit_starts_a_worker() -> None:
+    unit = configparser.ConfigParser(interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment, method-assign]
+    unit.read(REFERENCE.parent / "examples" / "wsgi-bridge-worker.service")
+    program, *words = unit["Service"]["ExecStart"].split()
+    assert Path(program).name == "wsgi-bridge"
+    arguments = make_parser().parse_args(words)
+    assert arguments.graceful_timeout < float(unit["Service"]["TimeoutStopSec"])
+
+
+def test_the_signals_of_the_worker_are_explained() -> None:
+    told = re.findall(r"\b[A-Z]{3,4}[0-9]?\b", section("command.md", "wsgi-bridge worker"))
+    handled = {number.name.removeprefix("SIG") for number in SUPERVISED}
+    assert handled - {"CHLD"} <= set(told)
 
 
 def test_the_options_of_the_command_are_those_of_its_help() -> None:

@@ -33,7 +33,7 @@ from wsgi_bridge.processes.options import Options
 from wsgi_bridge.processes.systemd import notify
 from wsgi_bridge.processes.target import BadTarget
 
-__all__ = ["Supervisor"]
+__all__ = ["SUPERVISED", "Supervisor"]
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,8 @@ LONGEST_DELAY = 30.0
 # Seconds beyond graceful_timeout: a process abandons what is unfinished itself, and names it.
 KILL_MARGIN = 2.0
 
-_SIGNALS = (
+#: What the parent handles.
+SUPERVISED = (
     *(signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGCHLD),
     *(signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR1),
 )
@@ -111,7 +112,7 @@ class Supervisor:
     def _handling_signals(self) -> Iterator[None]:
         self._signals, self._signalled = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         # They stay: a signal that comes when all is done must not spoil the exit status.
-        for number in _SIGNALS:
+        for number in SUPERVISED:
             signal.signal(number, _pass)
         pid = os.getpid()
         signal.set_wakeup_fd(self._signalled, warn_on_full_buffer=False)
@@ -209,13 +210,13 @@ class Supervisor:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()  # else the child writes it once more
         # A signal for the child must not go to the parent's pipe, which it has until it is set up.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        signal.pthread_sigmask(signal.SIG_BLOCK, SUPERVISED)
         try:
             pid = os.fork()
             if pid == 0:
                 self._be_child(ours, theirs, board)
         finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SUPERVISED)
         theirs.hang_up()
         self._children.append(_Child(pid, ours, board, self._generation, self._clock()))
         logger.info("worker process %d starts", pid)
@@ -225,11 +226,11 @@ class Supervisor:
         for other in [parent, *(child.link for child in self._children)]:
             other.hang_up()
         signal.set_wakeup_fd(-1)
-        for number in _SIGNALS:
+        for number in SUPERVISED:
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SUPERVISED)
         os.close(self._signals)
         os.close(self._signalled)
         sys.exit(self._run_child(self._options, link, board))
