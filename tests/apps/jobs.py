@@ -19,6 +19,8 @@ kept = []
 
 
 def wait_for_file(path):
+    with open(f"{path}.begun", "a") as begun:
+        begun.write("x")
     while not os.path.exists(path):
         time.sleep(0.005)
 

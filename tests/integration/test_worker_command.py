@@ -96,17 +96,14 @@ def test_a_consumer_that_exits_or_raises_stops_nobody_else(
     tmp_path: Path, path: str, kind: str
 ) -> None:
     with run_worker(JOBS, tmp_path, kind, "2") as worker:
-        for _ in range(3):
+        for number in range(1, 4):
             worker.ask(path)
             if path == "/exit":
-                worker.wait_for(
-                    lambda: not worker.layer.channel_statistics("http.request")["messages_pending"],
-                    "the request to be taken",
-                )
+                worker.wait_for_log(f"deaths so far: {number}")
             else:
                 [answer] = worker.replies(1).values()
                 assert answer["status"] == 500
-            worker.wait_for(lambda: worker.process_of() in worker.children(), "an answer")
+            assert worker.process_of() in worker.children()
 
 
 def test_a_process_that_exits_is_counted_and_the_log_names_what_it_was_busy_with(
@@ -127,9 +124,7 @@ def test_a_process_that_is_killed_is_replaced_and_what_it_was_busy_with_is_named
     with run_worker(JOBS, tmp_path, "--only", "jobs") as worker:
         [pid] = worker.children()
         worker.layer.send("jobs", {"file": str(tmp_path / "never"), "path": "/x"})
-        worker.wait_for(
-            lambda: not worker.layer.channel_statistics("jobs")["messages_pending"], "the job"
-        )
+        worker.wait_for_begun(tmp_path / "never")
         os.kill(pid, signal.SIGKILL)
         worker.wait_for_log("was killed by SIGKILL")
         assert "busy with jobs -> tests.apps.jobs.on_job /x; deaths so far: 1" in worker.log()
@@ -147,6 +142,7 @@ def test_a_site_that_dies_again_and_again_is_restarted_more_and_more_slowly(
         assert worker.process_of() in worker.children()
 
 
+@pytest.mark.slow
 def test_a_burst_of_a_hundred_thousand_messages_stops_nobody_else(tmp_path: Path) -> None:
     with run_worker(JOBS, tmp_path, "--threads", "2") as worker:
         worker.layer.send("bursts", {})
@@ -162,10 +158,7 @@ def test_what_was_taken_is_finished_and_no_more_is_taken(tmp_path: Path) -> None
     with run_worker(JOBS, tmp_path, "--threads", "2") as worker:
         asked = {worker.ask("/wait", file=door) for _ in range(2)}
         later = {worker.ask("/wait", file=door) for _ in range(3)}
-        worker.wait_for(
-            lambda: worker.layer.channel_statistics("http.request")["messages_pending"] == 3,
-            "two to be taken",
-        )
+        worker.wait_for_begun(door, 2)
         worker.signal(signal.SIGTERM)
         worker.wait_for_log("stopping")
         door.touch()
@@ -178,10 +171,7 @@ def test_what_was_taken_is_finished_and_no_more_is_taken(tmp_path: Path) -> None
 def test_what_does_not_finish_in_time_is_abandoned_and_named(tmp_path: Path, kind: str) -> None:
     with run_worker(JOBS, tmp_path, kind, "2", "--graceful-timeout", "0.2") as worker:
         worker.ask("/wait", file=tmp_path / "never")
-        worker.wait_for(
-            lambda: not worker.layer.channel_statistics("http.request")["messages_pending"],
-            "it to be taken",
-        )
+        worker.wait_for_begun(tmp_path / "never")
         worker.signal(signal.SIGTERM)
         assert worker.wait_for_end() == 0
         assert "abandoned: http.request for /wait" in worker.log()
@@ -190,10 +180,7 @@ def test_what_does_not_finish_in_time_is_abandoned_and_named(tmp_path: Path, kin
 def test_a_second_interrupt_stops_at_once(tmp_path: Path) -> None:
     with run_worker(JOBS, tmp_path) as worker:
         worker.ask("/wait", file=tmp_path / "never")
-        worker.wait_for(
-            lambda: not worker.layer.channel_statistics("http.request")["messages_pending"],
-            "it to be taken",
-        )
+        worker.wait_for_begun(tmp_path / "never")
         worker.signal(signal.SIGINT)
         worker.wait_for_log("stopping")
         worker.signal(signal.SIGINT)
@@ -207,10 +194,7 @@ def test_children_finish_when_their_parent_is_killed(tmp_path: Path) -> None:
         children = [psutil.Process(pid) for pid in worker.children()]
         for _ in range(2):
             worker.ask("/wait", file=door)
-        worker.wait_for(
-            lambda: not worker.layer.channel_statistics("http.request")["messages_pending"],
-            "both to be taken",
-        )
+        worker.wait_for_begun(door, 2)
         worker.signal(signal.SIGKILL)
         worker.wait_for_end()
         door.touch()
@@ -338,7 +322,8 @@ def test_a_syntax_error_waits_for_the_next_change(tmp_path: Path) -> None:
         write_site(tmp_path, "three", "import colours")
         worker.wait_for_log("No module named 'colours'")
         (tmp_path / "colours.py").touch()
-        assert worker.fetch("/") == "three"
+        # Who has just been told to stop may still take one.
+        worker.wait_for(lambda: worker.fetch("/") == "three", "the module that was missing")
 
 
 # What cannot run
@@ -420,10 +405,7 @@ def test_the_pid_file_names_the_parent_and_is_removed(tmp_path: Path) -> None:
 def test_the_stacks_of_the_threads_can_be_seen(tmp_path: Path) -> None:
     with run_worker(JOBS, tmp_path) as worker:
         worker.ask("/wait", file=tmp_path / "door")
-        worker.wait_for(
-            lambda: not worker.layer.channel_statistics("http.request")["messages_pending"],
-            "it to be taken",
-        )
+        worker.wait_for_begun(tmp_path / "door")
         worker.signal(signal.SIGUSR1)
         worker.wait_for_log("in wait_for_file")
         (tmp_path / "door").touch()

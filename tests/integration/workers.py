@@ -75,6 +75,13 @@ class WorkerCommand:
         self.wait_for(lambda: self.process.poll() is not None, "the end of the parent")
         return self.process.returncode
 
+    def wait_for_begun(self, door: Path, times: int = 1) -> None:
+        """Wait until so many consumers wait for `door`."""
+        begun = Path(f"{door}.begun")
+        self.wait_for(
+            lambda: begun.exists() and begun.stat().st_size >= times, f"{times} consumers to begin"
+        )
+
     # Requests
 
     def ask(self, path: str, **query: object) -> str:

@@ -30,8 +30,15 @@ def layer(request, tmp_path):
     opened.close()
 
 
+@pytest.fixture(params=["kept", "given up"])
+def lead(request, monkeypatch):
+    """Whether messages are taken for short at first."""
+    monkeypatch.setattr("wsgi_bridge.threads.SHORT", 10.0 if request.param == "kept" else 0.0)
+    return request.param
+
+
 @pytest.fixture
-def start(layer):
+def start(layer, lead):
     """Return a function that starts a ThreadWorker; all are stopped at the end."""
     started = []
 
@@ -148,6 +155,51 @@ def test_an_event_is_acknowledged_after_its_consumer_whatever_the_thread(layer, 
     for order in range(1, 50):
         layer.send(RECEIVE, {"reply_channel": REPLY, "path": "/", "order": order, "text": "x"})
         assert replies(layer, 1) == [{"text": "a", "ack": order}]
+
+
+def count_acquires(threads):
+    """Count from now on how often a thread of a worker, which has not begun, asks for the lead."""
+    lock, calls = threads._lead._lock, []
+
+    class Counting:
+        def acquire(self):
+            calls.append(threading.current_thread().name)
+            return lock.acquire()
+
+        def release(self):
+            lock.release()
+
+    threads._lead._lock = Counting()
+    return calls
+
+
+@pytest.mark.parametrize("number", [1, 4])
+def test_short_messages_are_handled_by_one_thread_without_a_lock(layer, monkeypatch, number):
+    monkeypatch.setattr("wsgi_bridge.threads.SHORT", 10.0)
+    monkeypatch.setattr("wsgi_bridge.lead.PATIENCE", LONG)
+    seen = []
+    bridge = Bridge(
+        answers("200 OK"), [route("jobs", lambda message: seen.append(threading.get_ident()))]
+    )
+    worker = Worker(bridge, layer, lambda function: function)
+    threads = ThreadWorker(worker, layer, threads=number)
+    acquires = count_acquires(threads)
+    threads.start()
+    for _ in range(200):
+        layer.send("jobs", {})
+    wait_for(lambda: len(seen) == 200)
+    assert len(set(seen)) == 1
+    assert len(acquires) <= number
+    threads.stop()
+    assert threads.join(LONG)
+
+
+def test_messages_that_wait_are_handled_beside_each_other_once_that_is_known(layer, start, lead):
+    threads = start([route("jobs", lambda message: time.sleep(0.002))], threads=4)
+    for _ in range(200):
+        layer.send("jobs", {})
+    wait_for(lambda: threads.taken == 200 and not threads.running)
+    assert threads._usual > 0.000_25
 
 
 # Whatever a consumer does
