@@ -12,10 +12,10 @@ from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from tests.benchmarks.arrangements import ALL_FAMILIES, ALL_SCENARIOS
 from tests.benchmarks.bench import Bench, Scenario
 from tests.benchmarks.loads import check_tools
 from tests.benchmarks.report import claims, measured
-from tests.benchmarks.scenarios import FAMILIES, SCENARIOS
 from tests.benchmarks.servers import raise_descriptor_limit
 
 PACKAGES = ("wsgi-bridge", "gunicorn", "gevent", "uvicorn", "uvloop", "httptools", "websockets")
@@ -24,7 +24,7 @@ PACKAGES += ("wsproto", "channels", "channels_redis", "gunicorn_h1c", "lmdb", "r
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     """Return the options of `arguments`."""
-    names = [*FAMILIES, *(scenario.name for scenario in SCENARIOS)]
+    names = [*ALL_FAMILIES, *(scenario.name for scenario in ALL_SCENARIOS)]
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks",
         description="Measure our worker beside its peers: server on one core, load on another.",
@@ -38,9 +38,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the tables here")
     options = parser.parse_args(arguments)
     options.only = [
-        name for each in options.only or FAMILIES for name in FAMILIES.get(each, [each])
+        name for each in options.only or ALL_FAMILIES for name in ALL_FAMILIES.get(each, [each])
     ]
-    known = {server.name for scenario in SCENARIOS for server in scenario.servers}
+    known = {server.name for scenario in ALL_SCENARIOS for server in scenario.servers}
     if unknown := set(options.servers or ()) - known:
         parser.error(f"no such server: {sorted(unknown)}; there are {sorted(known)}")
     if options.quick:
@@ -51,7 +51,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 def chosen(options: argparse.Namespace) -> list[Scenario]:
     """Return the scenarios to run, each with the servers that were asked for."""
     wanted = options.only + ["echo-deflate"] * options.deflate
-    scenarios = [scenario for scenario in SCENARIOS if scenario.name in wanted]
+    scenarios = [scenario for scenario in ALL_SCENARIOS if scenario.name in wanted]
     if options.servers is None:
         return scenarios
     return [

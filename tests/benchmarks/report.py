@@ -7,8 +7,9 @@ import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from tests.benchmarks.arrangements import ALL_CLAIMS
 from tests.benchmarks.bench import Sample, Scenario
-from tests.benchmarks.scenarios import CLAIMS, Claim
+from tests.benchmarks.scenarios import Claim
 
 KB = 1000
 Row = tuple[str, ...]
@@ -36,6 +37,7 @@ MEASURES = {
     "cost": Measure("CPU per operation", lambda sample: sample.cost),
     "p50": Measure("time to the last receiver", lambda sample: sample.load.p50),
     "memory": Measure("memory per socket", lambda sample: sample.memory, "KB", KB),
+    "throughput": Measure("operations a second", lambda sample: 1 / sample.rate),
     "rate": Measure("round trips a second", lambda sample: 1 / sample.rate),
     "latency": Measure("p50 of a round trip", lambda sample: sample.load.p50, "µs", 1e-6),
     "share": Measure("CPU of a process", lambda sample: sample.share, "% of a core", 0.01),
@@ -135,7 +137,7 @@ def claims(scenarios: list[Scenario], results: dict[str, Samples]) -> str:
     rows = [
         row
         for scenario in scenarios
-        for claim in CLAIMS
+        for claim in ALL_CLAIMS
         if claim.scenario == scenario.name
         and (row := _maybe_claim_row(scenario, claim, results[scenario.name]))
     ]

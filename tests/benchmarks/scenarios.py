@@ -39,11 +39,14 @@ class Claim:
 
 
 @contextmanager
-def _http_load(server: Running, core: int | None) -> Iterator[Callable[[float], Load]]:
+def http_load(server: Running, core: int | None) -> Iterator[Callable[[float], Load]]:
+    """Request the root by wrk."""
     yield lambda seconds: wrk(server.port, core, connections=HTTP_CONNECTIONS, seconds=seconds)
 
 
-def _websocket_load(mode: str, sockets: int, *, deflate: bool = False) -> LoadMaker:
+def websocket_load(mode: str, sockets: int, *, deflate: bool = False) -> LoadMaker:
+    """Return the load of websocket_client.py in one of its modes."""
+
     @contextmanager
     def load(server: Running, core: int | None) -> Iterator[Callable[[float], Load]]:
         with websocket_client(mode, server, core, sockets=sockets, deflate=deflate) as client:
@@ -113,21 +116,21 @@ SERVERS = (
         "hello",
         f"hello world over {HTTP_CONNECTIONS} keep-alive connections",
         "requests",
-        _http_load,
+        http_load,
         (_bridge("hello_wsgi"), *_gevent_servers(), uvicorn("uvicorn", "hello_asgi")),
     ),
     Scenario(
         "echo",
         f"WebSocket echo of 100 bytes over {ECHO_SOCKETS} sockets",
         "echoes",
-        _websocket_load("echo", ECHO_SOCKETS),
+        websocket_load("echo", ECHO_SOCKETS),
         (_bridge("echo_bridge"), *_uvicorn_echo(*NO_DEFLATE)),
     ),
     Scenario(
         "group",
         f"one message of 100 bytes to a group of {GROUP_SOCKETS:,} sockets (p50, p99: to the last)",
         "deliveries",
-        _websocket_load("group", GROUP_SOCKETS),
+        websocket_load("group", GROUP_SOCKETS),
         (
             _bridge("group_bridge"),
             uvicorn("Channels 4", "group_channels", *NO_DEFLATE, layer="redis"),
@@ -138,7 +141,7 @@ SERVERS = (
         "idle",
         f"{IDLE_SOCKETS:,} idle WebSockets",
         "sockets",
-        _websocket_load("idle", IDLE_SOCKETS),
+        websocket_load("idle", IDLE_SOCKETS),
         (
             _bridge("echo_bridge"),
             uvicorn("uvicorn", "echo_asgi", *NO_DEFLATE),
@@ -150,7 +153,7 @@ SERVERS = (
         "echo-deflate",
         f"WebSocket echo of 100 compressed bytes over {ECHO_SOCKETS} sockets",
         "echoes",
-        _websocket_load("echo", ECHO_SOCKETS, deflate=True),
+        websocket_load("echo", ECHO_SOCKETS, deflate=True),
         (_bridge("echo_bridge"), *_uvicorn_echo()),
         is_default=False,
     ),
@@ -203,7 +206,7 @@ LAYERS = (
         "workers",
         f"hello world over {HTTP_CONNECTIONS} keep-alive connections, all processes on any core",
         "requests",
-        _http_load,
+        http_load,
         (
             _workers("ours, -w 2", 2),
             _workers("ours, -w 2 on redis", 2, layer="redis"),

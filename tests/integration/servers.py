@@ -88,8 +88,7 @@ class Server:
 
     def worker_pids(self) -> list[int]:
         """Return the process ids of the workers alive now, oldest first."""
-        children = psutil.Process(self.pid).children()
-        return sorted(child.pid for child in children if child.status() != psutil.STATUS_ZOMBIE)
+        return sorted(child.pid for child in psutil.Process(self.pid).children() if _lives(child))
 
     def worker_pid(self) -> int:
         """Return the process id of the only worker; wait for it to be there."""
@@ -133,6 +132,14 @@ class Server:
         killed, errors = (() if may_lose_workers else _KILLED), (() if may_log_errors else _ERRORS)
         for text in (*killed, *errors):
             assert text not in log, f"{text!r} in the log:\n{log}"
+
+
+def _lives(process: psutil.Process) -> bool:
+    """Whether a process is still there, and not only for its parent to reap."""
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 @contextlib.contextmanager

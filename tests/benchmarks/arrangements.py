@@ -1,0 +1,67 @@
+"""Where consumers run: threads, and processes of their own, beside what others have for it.
+
+More scenarios and claims, of the kind of scenarios.py. A split arrangement has the server on its
+core as all others do, and the consumers on the load's: they, and not the server, make room for the
+load. Their CPU time counts as well.
+"""
+
+from tests.benchmarks.bench import Scenario
+from tests.benchmarks.scenarios import (
+    CLAIMS,
+    ECHO_SOCKETS,
+    FAMILIES,
+    HTTP_CONNECTIONS,
+    NO_DEFLATE,
+    SCENARIOS,
+    Claim,
+    http_load,
+    websocket_load,
+)
+from tests.benchmarks.servers import Server, gunicorn, uvicorn
+
+THREADS = 8
+
+
+def _split(app: str) -> Server:
+    """Return a server and a process of consumers, joined by the gunicorn's own ipc layer."""
+    config = ("-c", "python:tests.benchmarks.split_conf")
+    return gunicorn("ours, split", app, "gunicorn_asgi.SplitWorker", *config, workers=2)
+
+
+ARRANGEMENTS = (
+    Scenario(
+        "threads",
+        f"hello world in {THREADS} threads over {HTTP_CONNECTIONS} keep-alive connections",
+        "requests",
+        http_load,
+        (
+            gunicorn("ours", "hello_wsgi", "gunicorn_asgi.Worker", "--threads", str(THREADS)),
+            gunicorn("gunicorn gthread", "hello_wsgi", "gthread", "--threads", str(THREADS)),
+        ),
+    ),
+    Scenario(
+        "split-hello",
+        f"hello world in another process over {HTTP_CONNECTIONS} keep-alive connections",
+        "requests",
+        http_load,
+        (
+            _split("hello_wsgi"),
+            gunicorn("gunicorn gevent", "hello_wsgi", "gevent", "--http-parser", "python"),
+        ),
+    ),
+    Scenario(
+        "split-echo",
+        f"WebSocket echo of 100 bytes in another process over {ECHO_SOCKETS} sockets",
+        "echoes",
+        websocket_load("echo", ECHO_SOCKETS),
+        (_split("echo_bridge"), uvicorn("uvicorn", "echo_asgi", *NO_DEFLATE)),
+    ),
+)
+ALL_SCENARIOS = (*SCENARIOS, *ARRANGEMENTS)
+ALL_FAMILIES = {**FAMILIES, "arrangements": [scenario.name for scenario in ARRANGEMENTS]}
+ALL_CLAIMS = (
+    *CLAIMS,
+    Claim("threads", "cost", "gunicorn gthread", at_least=2.0),
+    Claim("split-hello", "throughput", "gunicorn gevent", at_least=1.5, server="ours, split"),
+    Claim("split-echo", "throughput", "uvicorn", at_least=0.7, server="ours, split"),
+)
