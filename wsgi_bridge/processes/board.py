@@ -27,7 +27,7 @@ class Board:
     def begin(self, text: str) -> int:
         """Put up a line; returns where, for `end`."""
         at = self._free.pop()
-        data = text.encode()[: _WIDTH - 1] + b"\0"
+        data = text.encode("utf-8", "replace")[: _WIDTH - 1] + b"\0"
         self._memory[at : at + len(data)] = data
         return at
 

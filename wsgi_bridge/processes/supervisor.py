@@ -42,6 +42,8 @@ YOUNG = 1.0
 # Seconds before the next start, after one failure; twice that after each more, up to the longest.
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 30.0
+# Seconds before the next attempt at a fork: there are too many processes, or too little memory.
+FORK_DELAY = 1.0
 # Seconds beyond graceful_timeout: a process abandons what is unfinished itself, and names it.
 KILL_MARGIN = 2.0
 
@@ -209,17 +211,28 @@ class Supervisor:
         board = Board(max(self._options.threads, self._options.greenlets))
         for stream in (sys.stdout, sys.stderr):
             stream.flush()  # else the child writes it once more
+        try:
+            pid = self._fork(ours, theirs, board)
+        except OSError as exc:
+            logger.error("no process can be started: %s", exc)
+            ours.hang_up()
+            self._start_at = self._clock() + FORK_DELAY
+            return
+        finally:
+            theirs.hang_up()
+        self._children.append(_Child(pid, ours, board, self._generation, self._clock()))
+        logger.info("worker process %d starts", pid)
+
+    def _fork(self, ours: Link, theirs: Link, board: Board) -> int:
         # A signal for the child must not go to the parent's pipe, which it has until it is set up.
         signal.pthread_sigmask(signal.SIG_BLOCK, SUPERVISED)
         try:
             pid = os.fork()
             if pid == 0:
                 self._be_child(ours, theirs, board)
+            return pid
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SUPERVISED)
-        theirs.hang_up()
-        self._children.append(_Child(pid, ours, board, self._generation, self._clock()))
-        logger.info("worker process %d starts", pid)
 
     def _be_child(self, parent: Link, link: Link, board: Board) -> NoReturn:
         # Else they would hear their parent hang up only when this process has ended.
