@@ -12,6 +12,7 @@ import pytest
 from tests.wsgi_bridge.worker_loop import CONNECT, RECEIVE, REPLY, answers
 from wsgi_bridge import Bridge, open_layer, route
 from wsgi_bridge.exceptions import ChannelLayerUnavailable
+from wsgi_bridge.layers.concurrency import is_cooperative
 from wsgi_bridge.threads import ThreadWorker
 from wsgi_bridge.worker import Worker
 
@@ -270,7 +271,9 @@ def test_what_is_unfinished_is_told_with_its_route(layer, start, door):
     assert found.path == "/chat/1"
     assert found.seconds < LONG
     assert found.ident in {thread.ident for thread in threading.enumerate()}
-    assert "for /chat/1, 0." in str(found)
+    assert "for /chat/1, " in str(found)
+    if not is_cooperative():  # then it would be a greenlet's
+        assert "door.wait(LONG)" in threads.stack_of(found)
 
 
 def test_what_the_site_is_busy_with_is_called_by_its_channel(layer, start, door):
