@@ -5,8 +5,8 @@ wakes a thread, which costs more than a short message itself. So a leader may *k
 it runs a message that is expected to be short. If that turns out to be wrong, the watch takes the
 lead away from it, up to two PATIENCE after it began, and another thread has it.
 
-The watch is a thread that sleeps while nobody keeps the lead for long enough to matter: it ticks
-only while messages are run, and costs those nothing but a look at whether it is awake.
+The watch is a thread that ticks while messages are run, and sleeps when there have been none for a
+while. It costs a message nothing but a look at whether it is awake.
 """
 
 from __future__ import annotations
@@ -94,7 +94,8 @@ class Lead:
             elif idle == IDLE_TICKS:
                 # In this order: whoever keeps it after the look finds us asleep, and wakes us.
                 self._is_watched = False
-                self._is_watched = bool(self._kept)
+                if self._kept:
+                    self._is_watched = True
 
     def _take_away(self) -> None:
         # It may be the mark of the next message by now: then a short one is run beside others.
