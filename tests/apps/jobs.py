@@ -51,5 +51,16 @@ def on_job(message):
     wait_for_file(message["file"])
 
 
-application = Bridge(site, routing=[route("jobs", on_job), route("bursts", burst)])
+def echo(message):
+    message.reply_channel.send({"text": f"{message['text']} {os.getpid()}"})
+
+
+application = Bridge(
+    site,
+    routing=[
+        route("jobs", on_job),
+        route("bursts", burst),
+        route("websocket.receive", echo, path="^/echo$"),
+    ],
+)
 plain = site
