@@ -27,10 +27,6 @@ if TYPE_CHECKING:
 _roles = Roles()
 
 
-def _count_servers(cfg: Any) -> int:
-    return find_server_count(cfg.workers, read_environment().servers)
-
-
 class SplitWorker:
     """``gunicorn -k gunicorn_asgi.SplitWorker``: makes a server, or a worker that runs consumers.
 
@@ -40,13 +36,15 @@ class SplitWorker:
     def __new__(cls, age: int, ppid: int, sockets: Any, app: Any, timeout: float, cfg: Any,
                 log: Any) -> Any:  # fmt: skip
         """Return the next worker, of whatever kind is missing."""
-        role = _roles.choose(age, _count_servers(cfg))
+        count = _count_servers(cfg, log)
+        role = _roles.choose(age, count)
         arguments: Any = (age, ppid, sockets, app, timeout, cfg, log)
         if role == STAND_IN:
             return StandIn(*arguments)
         if role == SERVER:
             server = ServerWorker(*arguments)
             server.presence = _roles.presence
+            server.server_count = count
             _roles.add_server(server)
             return server
         consumer = ConsumerWorker(*arguments)
@@ -97,6 +95,7 @@ class ServerWorker(Worker):
     """A worker that holds sockets. Its site is elsewhere, and so nothing in it grows or leaks."""
 
     has_threads = False
+    server_count = 1
     presence: Presence
     _is_seen = False
 
@@ -123,10 +122,16 @@ class ServerWorker(Worker):
         self.presence.retire()
         super()._drain()
 
-    @property
-    def server_count(self) -> int:
-        """How many workers accept from the same sockets."""
-        return _count_servers(self.cfg)
+
+def _count_servers(cfg: Any, log: Any) -> int:
+    """Return how many workers are to hold sockets."""
+    try:
+        asked = read_environment().servers
+    except ValueError as exc:
+        # Of a reload, as `check_config` has seen the first: raised here it would end the master.
+        log.error("The default of ASGI_SERVERS is used: %s", exc)
+        asked = 0
+    return find_server_count(cfg.workers, asked)
 
 
 class StandIn(BaseWorker):

@@ -90,8 +90,8 @@ class Settings:
     pool_size: int = field(
         default=0,
         metadata={
-            "doc": "Consumers that may run at once in one process. 0: as many as "
-            "`worker_connections`."
+            "doc": "Consumers that may run at once in one process, in greenlets. 0: as many as "
+            "`worker_connections`. With `--threads` there are as many as threads."
         },
     )
     consumers: Consumers = field(

@@ -20,11 +20,13 @@ from tests.benchmarks.scenarios import (
 from tests.benchmarks.servers import Server, gunicorn, uvicorn
 
 THREADS = 8
+# Enough that one waits while another one runs.
+SPLIT_THREADS = 4
 
 
 def _split(app: str) -> Server:
     """Return a server and a process of consumers, joined by the gunicorn's own ipc layer."""
-    config = ("-c", "python:tests.benchmarks.split_conf")
+    config = ("-c", "python:tests.benchmarks.split_conf", "--threads", str(SPLIT_THREADS))
     return gunicorn("ours, split", app, "gunicorn_asgi.SplitWorker", *config, workers=2)
 
 

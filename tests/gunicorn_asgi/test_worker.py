@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from types import SimpleNamespace
 
 import pytest
 from gunicorn.config import Config
 
 from gunicorn_asgi import SplitWorker, Worker
 from gunicorn_asgi.layer import open_worker_layer
+from gunicorn_asgi.split import _count_servers
 from wsgi_bridge import Bridge, layers, open_layer
 from wsgi_bridge.bridge import LAYER_VARIABLE
 from wsgi_bridge.consumers import set_default_layer
@@ -18,13 +20,17 @@ from wsgi_bridge.layers.memory import MemoryLayer
 
 
 class Log:
-    """Keeps the warnings."""
+    """Keeps the warnings and errors."""
 
     def __init__(self):
         self.warnings = []
+        self.errors = []
 
     def warning(self, text, *values):
         self.warnings.append(text % values)
+
+    def error(self, text, *values):
+        self.errors.append(text % values)
 
 
 def check(worker=Worker, /, **settings):
@@ -106,6 +112,14 @@ def test_what_cannot_be_split_is_refused(settings, environment, sentence, monkey
 def test_what_can_be_split_is_accepted_in_silence(monkeypatch):
     monkeypatch.setenv("ASGI_SERVERS", "3")
     assert check(SplitWorker, workers=4, threads=8) == []
+
+
+def test_a_bad_setting_in_a_reload_does_not_end_the_master(monkeypatch):
+    monkeypatch.setenv("ASGI_SERVERS", "some")
+    log = Log()
+    assert _count_servers(SimpleNamespace(workers=8), log) == 2
+    (error,) = log.errors
+    assert "ASGI_SERVERS is 'some', not a int" in error
 
 
 # The layer
