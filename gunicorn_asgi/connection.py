@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gunicorn_asgi.request import Request, RequestError, RequestReader
@@ -206,12 +207,21 @@ class HttpConnection:
             message["body_channel"] = self._body.channel
             if not self._body.is_open:
                 self._stop_reading()
+        if http.server.gathers:
+            http.server.post("http.request", message, partial(self._settle_request, message))
+            return
         try:
             http.layer.hand_over("http.request", message)
         except ChannelFull:
             # Once more, when the workers of this process had their turn: a burst is no overload.
             http.loop.run_callback(self._send_again, message)
         except ChannelLayerUnavailable:
+            self._answer_unavailable()
+
+    def _settle_request(self, message: dict[str, Any], refusal: ChannelLayerError | None) -> None:
+        """Learn what became of a posted request."""
+        is_due = message["reply_channel"] == self._reply_channel and self._exchange is not None
+        if refusal is not None and is_due:
             self._answer_unavailable()
 
     def _send_again(self, message: dict[str, Any]) -> None:
@@ -456,6 +466,7 @@ class HttpConnection:
         request = self._request
         if request is not None:
             message = {"reply_channel": self._reply_channel, "path": request.path}
+            self.http.server.deliver_posts()  # the request goes before
             try:
                 self.http.layer.hand_over("http.disconnect", message)
             except ChannelLayerError as exc:

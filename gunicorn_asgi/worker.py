@@ -180,6 +180,7 @@ class Worker(BaseWorker):
             bridge.settings,
             software="gunicorn",
             access_log=open_access_log(self.log, self.cfg),
+            gathers=bridge.settings.consumers == "none",
         )
         self.http = HttpServer(
             self.server,

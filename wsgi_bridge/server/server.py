@@ -29,6 +29,8 @@ from wsgi_bridge.settings import Settings
 logger = logging.getLogger(__name__)
 
 _Result = TypeVar("_Result")
+# Called with None, or with what refused a message.
+Settle = Callable[[ChannelLayerError | None], None]
 
 READ = 1  # libev's EV_READ
 # Replies taken from the layer in one operation.
@@ -87,7 +89,9 @@ class ProtocolServer:
 
     ``name`` begins its reply channels (``gunicorn.response.…``). ``access_log`` is called with
     (request, status, headers, content bytes, seconds) for each finished request and socket, or is
-    None. ``loop`` and ``make_wakeup`` are gevent's of this thread unless given: see testing.loop.
+    None. ``gathers``: whether requests and frames are put on the layer together, once a turn of the
+    hub: where every one of them crosses to another process, each would cost a transaction.
+    ``loop`` and ``make_wakeup`` are gevent's of this thread unless given: see testing.loop.
     """
 
     def __init__(
@@ -98,6 +102,7 @@ class ProtocolServer:
         name: str = "gunicorn",
         software: str = "wsgi-bridge",
         access_log: Callable[..., None] | None = None,
+        gathers: bool = False,
         clock: Callable[[], float] = time.monotonic,
         loop: Any = None,
         make_wakeup: Callable[[Callable[[], None]], Callable[[], None]] | None = None,
@@ -105,6 +110,7 @@ class ProtocolServer:
         self.layer = layer
         self.settings = settings
         self.access_log = access_log
+        self.gathers = gathers
         self.clock = clock
         self.loop = loop or _hub_loop()
         self.counters = Counters()
@@ -117,6 +123,7 @@ class ProtocolServer:
         self._sequence = itertools.count(1)
         # A dict for its order: what is asked for twice is done once.
         self._retries: dict[Callable[[], None], None] = {}
+        self._posts: list[tuple[str, dict[str, Any], Settle]] = []
         self._retry_timer: Any = None
         self._tick_timer: Any = None
         self._listener: Any = None
@@ -200,6 +207,29 @@ class ProtocolServer:
         if isinstance(outcome[0], Exception):
             raise outcome[0]
         return outcome[0]
+
+    def post(self, channel: str, message: dict[str, Any], settle: Settle) -> None:
+        """Put a message on the layer together with all others of this turn of the hub.
+
+        For a server that ``gathers``. ``settle`` is called in the hub, later, with None or with
+        what refused the message. Who has posted a message posts no other that must come after it
+        before that.
+        """
+        if not self._posts:
+            self.loop.run_callback(self.deliver_posts)
+        self._posts.append((channel, message, settle))
+
+    def deliver_posts(self) -> None:
+        """Put what was posted on the layer now: something is about to be sent that follows it."""
+        posts, self._posts = self._posts, []
+        if not posts:
+            return
+        refusals = self.layer.hand_over_many([(channel, message) for channel, message, _ in posts])
+        for (_, _, settle), refusal in zip(posts, refusals, strict=True):
+            try:
+                settle(refusal)
+            except Exception:
+                logger.exception("what was refused, or was not, could not be told")
 
     def retry(self, function: Callable[[], None]) -> None:
         """Call ``function`` once, a little later: its channel was full."""

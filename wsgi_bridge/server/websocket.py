@@ -7,9 +7,15 @@ small state, so it can be released by one process and adopted by another.
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from wsgi_bridge.exceptions import ChannelFull, ChannelLayerUnavailable, MessageTooLarge
+from wsgi_bridge.exceptions import (
+    ChannelFull,
+    ChannelLayerError,
+    ChannelLayerUnavailable,
+    MessageTooLarge,
+)
 from wsgi_bridge.protocols.broadcast import Broadcast
 from wsgi_bridge.protocols.frames import (
     ABNORMAL_CLOSURE,
@@ -50,8 +56,8 @@ class WebSocketOwner:
     else posts to its reply channel. All methods run in the hub.
     """
 
-    __slots__ = ("__weakref__", "_held", "_is_closing", "_is_disconnected", "_is_reading",
-                 "_is_unanswered", "_was_open", "deadline", "machine", "out", "path",
+    __slots__ = ("__weakref__", "_held", "_is_closing", "_is_disconnected", "_is_posted",
+                 "_is_reading", "_is_unanswered", "_was_open", "deadline", "machine", "out", "path",
                  "reply_channel", "request", "sock", "sockets", "started",
                  "watcher")  # fmt: skip
 
@@ -82,6 +88,7 @@ class WebSocketOwner:
         self._is_reading = True
         self._is_disconnected = False
         self._is_closing = False
+        self._is_posted = False  # whether an event is about to be put on the layer
         self._is_unanswered = False  # whether a consumer's answer to the handshake is awaited
         self._was_open = False  # whether it came when the client had gone, and was to accept
         self._held: list[Broadcast] | None = None
@@ -308,10 +315,14 @@ class WebSocketOwner:
     def _send_events(self) -> None:
         machine = self.machine
         server = self.sockets.server
-        while (content := machine.next_message()) is not None:
+        while not self._is_posted and (content := machine.next_message()) is not None:
             key = "text" if type(content) is str else "bytes"
             message = {"reply_channel": self.reply_channel, "path": self.path, key: content,
                        "order": machine.order}  # fmt: skip
+            if server.gathers:
+                self._is_posted = True
+                server.post("websocket.receive", message, partial(self._settle_event, content))
+                return
             try:
                 server.layer.hand_over("websocket.receive", message)
             except (ChannelFull, ChannelLayerUnavailable):
@@ -323,8 +334,27 @@ class WebSocketOwner:
                 machine.close(MESSAGE_TOO_BIG)
                 self._process()
                 return
-            server.counters.websocket_messages_count += 1
-            self.deadline = server.clock() + server.layer.expiry
+            self._count_event()
+
+    def _count_event(self) -> None:
+        server = self.sockets.server
+        server.counters.websocket_messages_count += 1
+        self.deadline = server.clock() + server.layer.expiry
+
+    def _settle_event(self, content: str | bytes, refusal: ChannelLayerError | None) -> None:
+        """Learn what became of a posted event; the next one goes out after it."""
+        self._is_posted = False
+        if isinstance(refusal, MessageTooLarge):
+            self.machine.close(MESSAGE_TOO_BIG)
+        elif refusal is not None:
+            # Never a dropped frame (section 5).
+            self.machine.unsend(content)
+            self.sockets.server.retry(self._process)
+            return
+        else:
+            self._count_event()
+        if refusal is not None or self.machine.inbox:
+            self._process()
 
     def _send(self, channel: str, message: dict[str, Any]) -> bool:
         try:

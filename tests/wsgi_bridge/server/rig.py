@@ -116,7 +116,7 @@ class Client:
 class Rig:
     """A server, its layer, and a log of what it did."""
 
-    def __init__(self, layer: Any = None, **settings: Any) -> None:
+    def __init__(self, layer: Any = None, *, gathers: bool = False, **settings: Any) -> None:
         self.clock = Clock()
         self.layer = layer or open_layer("memory://", clock=self.clock)
         self.logged: list[tuple[Any, ...]] = []
@@ -124,6 +124,7 @@ class Rig:
             self.layer,
             load_settings(settings, environ={}),
             access_log=lambda *entry: self.logged.append(entry),
+            gathers=gathers,
             clock=self.clock,
         )
         self.sockets = WebSockets(self.server)

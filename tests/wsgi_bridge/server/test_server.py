@@ -9,6 +9,7 @@ import pytest
 
 from tests.wsgi_bridge.server.rig import Rig, settle, wait_for
 from wsgi_bridge import open_layer
+from wsgi_bridge.exceptions import ChannelFull
 from wsgi_bridge.server.server import DISPATCH_BATCH, NEVER, RETRY_DELAY
 
 
@@ -221,3 +222,44 @@ def test_the_hub_watches_a_descriptor_until_told_otherwise(rig):
         other.send(b"b")
         settle()
         assert heard == [b"a"]
+
+
+def test_what_is_posted_in_a_turn_of_the_hub_goes_out_together(rig, monkeypatch):
+    put, settled = [], []
+    hand_over_many = rig.layer.hand_over_many
+
+    def hand_over(messages):
+        put.append([channel for channel, _ in messages])
+        return hand_over_many(messages)
+
+    monkeypatch.setattr(rig.layer, "hand_over_many", hand_over)
+    for channel in ("a", "b"):
+        rig.server.post(channel, {"text": channel}, settled.append)
+    assert (put, settled) == ([], [])
+    settle()
+    assert (put, settled) == ([["a", "b"]], [None, None])
+    assert rig.layer.receive(["a"]) == ("a", {"text": "a"})
+
+
+def test_what_is_posted_can_be_put_on_the_layer_at_once(rig):
+    settled = []
+    rig.server.post("a", {}, settled.append)
+    rig.server.deliver_posts()
+    assert settled == [None]
+    settle()
+    assert settled == [None]
+
+
+def test_each_poster_learns_what_was_refused(caplog):
+    settled = []
+
+    def fail(refusal):
+        raise ValueError("a connection that fails")
+
+    with Rig(open_layer("memory://", capacity=1)) as rig:
+        rig.server.post("a", {}, fail)
+        for channel in ("a", "b"):
+            rig.server.post(channel, {}, settled.append)
+        settle()
+    assert [type(refusal) for refusal in settled] == [ChannelFull, type(None)]
+    assert "could not be told" in caplog.text

@@ -10,9 +10,15 @@ from wsgi_bridge import open_layer
 from wsgi_bridge.server import websocket
 
 
+@pytest.fixture(params=[False, True], ids=["direct", "gathering"])
+def gathers(request):
+    """Whether events are put on the layer together."""
+    return request.param
+
+
 @pytest.fixture
-def rig():
-    with Rig() as made:
+def rig(gathers):
+    with Rig(gathers=gathers) as made:
         yield made
 
 
@@ -170,8 +176,9 @@ def test_a_socket_whose_consumer_is_slow_is_not_read(rig):
     assert len(owner.machine.inbox or ()) < 5
 
 
-def test_an_event_that_finds_the_channel_full_is_not_dropped():
-    with Rig(open_layer("memory://", channel_capacity={"websocket.receive": 1})) as rig:
+def test_an_event_that_finds_the_channel_full_is_not_dropped(gathers):
+    layer = open_layer("memory://", channel_capacity={"websocket.receive": 1})
+    with Rig(layer, gathers=gathers) as rig:
         owner, client = rig.open()
         other, other_client = rig.open()
         client.send(client_frame(TEXT, b"first"))
@@ -181,10 +188,21 @@ def test_an_event_that_finds_the_channel_full_is_not_dropped():
         for _ in range(3):  # whatever else happens meanwhile, it is tried again once a time
             rig.reply(other, {"text": "x"})
             settle()
-        assert len(rig.server._retries) == 1
+        wait_for(lambda: len(rig.server._retries) == 1)
         assert rig.take()[1]["text"] == "first"
         assert rig.take()[1] | {"order": 1, "text": "second"} == rig_event(other, "second")
         assert owner.machine.order == other.machine.order == 1
+
+
+def test_events_of_a_window_stay_in_order_when_the_channel_fills_up(gathers):
+    layer = open_layer("memory://", channel_capacity={"websocket.receive": 2})
+    with Rig(layer, gathers=gathers) as rig:
+        owner, client = rig.open()
+        owner.machine.window = 8
+        client.send(b"".join(client_frame(TEXT, b"%d" % number) for number in range(8)))
+        taken = [rig.take()[1] for _ in range(8)]
+        assert [message["text"] for message in taken] == [str(number) for number in range(8)]
+        assert [message["order"] for message in taken] == list(range(1, 9))
 
 
 def rig_event(owner, text):

@@ -141,11 +141,19 @@ class IpcLayer(BaseLayer):
         for channel, message in messages:
             packed = encode_message(message)
             if batch and size + len(packed) > LARGEST_BATCH:
-                refused += self._put(batch)
+                refused += self._put_or_refuse(batch)
                 batch, size = [], 0
             batch.append((channel, packed))
             size += len(packed) + ENTRY_COST
-        return refused + self._put(batch)
+        refused += self._put_or_refuse(batch)
+        return refused
+
+    def _put_or_refuse(self, entries: Entries) -> Sequence[ChannelLayerError | None]:
+        """Put messages in one transaction; those of an earlier one are put, whatever becomes."""
+        try:
+            return self._put(entries)
+        except ChannelLayerUnavailable as exc:
+            return [exc] * len(entries)
 
     def _post(self, channel: str, packed: bytes) -> None:
         [refused] = self._put([(channel, packed)])
