@@ -216,10 +216,10 @@ class Supervisor:
         except OSError as exc:
             logger.error("no process can be started: %s", exc)
             ours.hang_up()
+            theirs.hang_up()
             self._start_at = self._clock() + FORK_DELAY
             return
-        finally:
-            theirs.hang_up()
+        theirs.hang_up()  # not in the child, which leaves by SystemExit and still listens there
         self._children.append(_Child(pid, ours, board, self._generation, self._clock()))
         logger.info("worker process %d starts", pid)
 
