@@ -51,6 +51,7 @@ def test_wills_are_told_again_when_redis_has_lost_them(server, open_redis):
         until(lambda: server.admin.zcard(processes) == 2)
         server.restart()
         until(lambda: any("wills" in key for key in server.admin.scan_iter()))
+        until(lambda: not any(each._shards[0].health.is_down for each in (layer, other)))
     layer.close()
     assert receive(other, "gone", 1, LIFE + 10) == [{"n": 1}]
 
