@@ -29,6 +29,9 @@ class Lock(Protocol):
     def release(self) -> None:
         """Unlock it."""
 
+    def _is_owned(self) -> bool:
+        """Whether this thread has it."""
+
     def __enter__(self) -> bool: ...
 
     def __exit__(self, *exception: object) -> None: ...

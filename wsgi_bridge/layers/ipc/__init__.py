@@ -17,6 +17,8 @@ From the bottom up, each file knowing only those before it:
     introspection  every channel, group and process, for who looks from outside
     doorbell     datagrams that wake other processes
     attachment   what this process shares of a directory: store, doorbell, its place, its listeners
+    hearer       a native thread that hears for itself
+    gathering    what the greenlets of one turn of the hub send, in one transaction
     storage      the contract of `layers.storage_base`
     layer        the contract of `layers.base`
 

@@ -43,6 +43,14 @@ logger = logging.getLogger(__name__)
 #: Seconds between looks at which processes have died: what one leaves is gone in 1 to 2 seconds.
 SWEEP_INTERVAL = 1.0
 
+#: Seconds for which a thread that hears for itself looks out before it sleeps, where the last wait
+#: was as short: two processes that take turns would put each other to sleep and wake each other,
+#: which takes longer. A wait that is not short is the last one that is looked out in.
+SOON = 0.000_15
+
+#: Whether another process can run meanwhile: where it cannot, no wait is that short for long.
+HAS_CORES = (os.cpu_count() or 1) > 1
+
 #: Datagrams heard at once from which on some may have been dropped: under the smallest queue of a
 #: socket (net.unix.max_dgram_qlen is 10 unless told). Then all readers are looked at.
 MAY_HAVE_DROPPED = 4
@@ -74,6 +82,7 @@ class Doorbell:
         self._peers: dict[int, _socket.socket] = {}
         self._closed = False
         self._unwatch: Callable[[], object] | None = None
+        self._comes_soon = False  # whether the last wait of a thread that hears itself was short
         #: Whether the thread is to hear, and what it waits for when it is not.
         self.is_needed = False
         self._rest = native("allocate_lock")()
@@ -129,6 +138,14 @@ class Doorbell:
         hearing = self._socket
         if hearing is None or self._closed:
             return
+        began = time.perf_counter()
+        if self._comes_soon and (names := _look(hearing, SOON)):
+            self._tell(names)
+            return
+        self._wait(hearing, timeout)
+        self._comes_soon = HAS_CORES and time.perf_counter() - began < SOON
+
+    def _wait(self, hearing: _socket.socket, timeout: float | None) -> None:
         if timeout is not None and timeout < SWEEP_INTERVAL:
             descriptor = hearing.fileno()
             if descriptor < 0:
@@ -244,6 +261,14 @@ def _receive(hearing: _socket.socket) -> list[str]:
             raise
         return []  # closed by another thread meanwhile
     return [first, *_receive_all(hearing)]
+
+
+def _look(hearing: _socket.socket, seconds: float) -> list[str]:
+    """Return what comes within `seconds`, without sleeping."""
+    end = time.perf_counter() + seconds
+    while not (names := _receive_all(hearing)) and time.perf_counter() < end:
+        pass
+    return names
 
 
 def _receive_all(hearing: _socket.socket) -> list[str]:

@@ -27,11 +27,12 @@ import msgpack
 from wsgi_bridge.copying import copy_message
 from wsgi_bridge.exceptions import ChannelFull, ChannelLayerError, ChannelLayerUnavailable
 from wsgi_bridge.layers.base import BaseLayer, Batch, Listener, Watch, _Result
-from wsgi_bridge.layers.concurrency import is_cooperative, reset_after_fork
+from wsgi_bridge.layers.concurrency import can_wait, is_cooperative, reset_after_fork
 from wsgi_bridge.layers.ipc import figures, introspection
 from wsgi_bridge.layers.ipc.attachment import Attachment, Wake, attach
 from wsgi_bridge.layers.ipc.directory import Directory, find_directory
 from wsgi_bridge.layers.ipc.doorbell import watch_in_hub
+from wsgi_bridge.layers.ipc.gathering import ENTRY_COST, LARGEST_BATCH, Entries, Gathering
 from wsgi_bridge.layers.ipc.hearer import Hearer
 from wsgi_bridge.layers.ipc.membership import CHANGES_TO_TAKE
 from wsgi_bridge.layers.ipc.queues import Packed, Queues
@@ -58,14 +59,6 @@ logger = logging.getLogger(__name__)
 #: CPU for each message under load; where one message is answered at a time there is no such pause.
 GATHER = 0.000_05
 
-#: Bytes that are put in one transaction, about: others wait for it, a millisecond at most. Each
-#: message counts for some more than it is long.
-LARGEST_BATCH = 256 * 1024
-ENTRY_COST = 2048
-
-#: Channels and packed messages.
-Entries = list[tuple[str, bytes]]
-
 #: Names that are remembered as checked: those of one busy process, not of all its uploads.
 MAX_CHECKED = 10_000
 
@@ -89,6 +82,7 @@ class IpcLayer(BaseLayer):
         self._attachment: Attachment | None = None
         self._closed = False
         self._in_flow = False  # whether the last wait ended with several messages
+        self._gathering = Gathering(self._put)
         self._listeners: set[_Listener] = set()
         self._readers: set[str] = set()  # names that were checked
         self._storage = IpcStorage(self)
@@ -117,6 +111,7 @@ class IpcLayer(BaseLayer):
     def _reset(self) -> None:
         """Begin anew: in a forked child."""
         self._attachment = None
+        self._gathering = Gathering(self._put)
         self._listeners = set()
         self._readers = set()
 
@@ -156,6 +151,12 @@ class IpcLayer(BaseLayer):
             return [exc] * len(entries)
 
     def _post(self, channel: str, packed: bytes) -> None:
+        if is_cooperative() and can_wait() and not self._attach().store.is_in_use():
+            self._gathering.send(channel, packed)
+        else:
+            self._post_alone(channel, packed)
+
+    def _post_alone(self, channel: str, packed: bytes) -> None:
         [refused] = self._put([(channel, packed)])
         if refused is not None:
             raise refused
@@ -175,7 +176,7 @@ class IpcLayer(BaseLayer):
             refused, rings = attachment.write(work)
         except Reentered:
             for entry in entries:
-                attachment.store.put_off(partial(self._post, *entry))
+                attachment.store.put_off(partial(self._post_alone, *entry))
             return [None] * len(entries)
         except StoreFull as exc:
             return self._put_what_fits(entries, exc)

@@ -134,6 +134,10 @@ class Store:
             finally:
                 txn.abort()
 
+    def is_in_use(self) -> bool:
+        """Whether this thread is in a transaction: who asks is a finalizer in the midst of it."""
+        return self.lock._is_owned()
+
     def put_off(self, call: Callable[[], object]) -> None:
         """Have `call` made after the transaction of this thread that is under way."""
         self._put_off.append(call)
