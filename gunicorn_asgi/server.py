@@ -202,5 +202,8 @@ class Listener:
         """Out of descriptors: open connections go on, new ones wait in the backlog."""
         logger.error("accepting pauses for %s s: %s", ACCEPT_PAUSE, exc)
         self.pause()
-        self._timer = self._timer or self._http.loop.timer(ACCEPT_PAUSE)
+        # A new one each time: a libev timer that has run is started again with no time left.
+        if self._timer is not None:
+            self._timer.close()
+        self._timer = self._http.loop.timer(ACCEPT_PAUSE)
         self._timer.start(self.resume)

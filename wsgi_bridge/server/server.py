@@ -233,9 +233,11 @@ class ProtocolServer:
 
     def retry(self, function: Callable[[], None]) -> None:
         """Call ``function`` once, a little later: its channel was full."""
-        if self._retry_timer is None:
-            self._retry_timer = self.loop.timer(RETRY_DELAY)
         if not self._retries:
+            # A new one each time: a libev timer that has run is started again with no time left.
+            if self._retry_timer is not None:
+                self._retry_timer.close()
+            self._retry_timer = self.loop.timer(RETRY_DELAY)
             self._retry_timer.start(self._run_retries)
         self._retries[function] = None
 
