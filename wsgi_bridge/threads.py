@@ -18,16 +18,15 @@ Nothing is patched here. Where gevent has patched threading the threads are gree
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from wsgi_bridge.deadlines import stack_of
 from wsgi_bridge.exceptions import ChannelLayerError, ChannelLayerUnavailable
 from wsgi_bridge.lead import Lead
 
@@ -163,8 +162,7 @@ class ThreadWorker:
 
     def stack_of(self, item: Unfinished) -> str:
         """Return where the thread of an unfinished message is now, as a traceback has it."""
-        frame = sys._current_frames().get(item.ident)
-        return "".join(traceback.format_stack(frame)) if frame is not None else ""
+        return stack_of(item.ident)
 
     # In the threads
 
