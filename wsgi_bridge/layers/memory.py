@@ -7,7 +7,7 @@ that is protocol server and worker at once. It is not shared: a forked child sta
   never across a wake or a switch, so no greenlet could ever wait for it. It is re-entrant, because
   the garbage collector may run in any allocation under it, and a finalizer (a generator's
   `finally`) may well call `group_discard`.
-- `send` and `_take` are the hot path, and written out flat for that reason.
+- `offer` and `_take` are the hot path, and written out flat for that reason.
 - Expired messages are dropped where they are met: at a take, at capacity, when groups or figures
   are asked for, and by a sweep of idle queues when new ones are opened.
 """
@@ -25,7 +25,7 @@ from wsgi_bridge.exceptions import ChannelFull, ChannelLayerUnavailable
 from wsgi_bridge.layers.base import BaseLayer, Batch, Listener, _Result
 from wsgi_bridge.layers.concurrency import native_lock, reset_after_fork
 from wsgi_bridge.layers.membership import Groups
-from wsgi_bridge.layers.queue import Names, Queue, Wake, sum_statistics
+from wsgi_bridge.layers.queue import NO_ROOM, ROOM, Names, Queue, Room, Wake, sum_statistics
 from wsgi_bridge.layers.statistics import GroupStatistics, Statistics
 from wsgi_bridge.layers.storage import MemoryStorage
 from wsgi_bridge.names import check_channel, check_group, check_reader, reader_of
@@ -52,6 +52,7 @@ class MemoryLayer(BaseLayer):
 
     def __init__(self, *, strict: bool = False, **options: Any) -> None:
         super().__init__(**options)
+        self._room_of: Callable[[str], Room] = (lambda _: NO_ROOM) if strict else (lambda _: ROOM)
         self._strict = strict
         self._lock = native_lock()
         self._queues: dict[str, Queue] = {}
@@ -101,20 +102,24 @@ class MemoryLayer(BaseLayer):
 
     def hand_over(self, channel: str, message: dict[str, Any]) -> None:
         """Put `message` itself on `channel`; see BaseLayer."""
-        if self._strict:
-            check_channel(channel)
-            message = copy_message(message, self.max_message_size)
+        if not self.offer(channel, message):
+            self._put(channel, message)
+
+    def offer(self, channel: str, message: dict[str, Any]) -> bool:
+        """Put `message` itself on a channel with room; whether that is so. Hot path.
+
+        There is room up to the capacity, unless somebody decides: see `guard`. A channel that has
+        no queue yet has none.
+        """
         queues = self._queues
         now = self.clock()
         with self._lock:
-            queue = queues.get(channel)
+            queue = queues.get(channel) or queues.get(channel[: channel.find("!") + 1])
             if queue is None:
-                reader = channel[: channel.find("!") + 1] or channel
-                queue = queues.get(reader) or self._open(reader, now)
+                return False
             entries = queue.entries
-            if len(entries) >= queue.capacity and not self._purge(queue, now):
-                queue.full.add(now)
-                raise ChannelFull(channel)
+            if len(entries) >= queue.room and not self._is_fresh(queue, now):
+                return False
             entries.append((now + self.expiry, channel, message))
             sent = queue.sent
             if now >= sent.next_mark:
@@ -123,6 +128,47 @@ class MemoryLayer(BaseLayer):
             wakes = queue.wakes
         for wake in wakes:
             wake()
+        return True
+
+    def _put(self, channel: str, message: dict[str, Any]) -> None:
+        """Put a message up to the capacity; raise ChannelFull past it."""
+        if self._strict:
+            check_channel(channel)
+            message = copy_message(message, self.max_message_size)
+        now = self.clock()
+        with self._lock:
+            queue = self._queue_with_room(reader_of(channel), now)
+            if queue is None:
+                raise ChannelFull(channel)
+            queue.entries.append((now + self.expiry, channel, message))
+            queue.sent.add(now)
+            wakes = queue.wakes
+        for wake in wakes:
+            wake()
+
+    def _is_fresh(self, queue: Queue, now: float) -> bool:
+        """Whether more than the room of a queue may wait: nothing has waited for long."""
+        entries = queue.entries
+        if not queue.patience or not entries or len(entries) >= queue.capacity:
+            return False
+        return now - entries[0][0] + self.expiry < queue.patience
+
+    def guard(self, room_of: Callable[[str], Room]) -> None:
+        """Have `room_of(reader)` say, when a queue is opened, what `offer` may put there.
+
+        It is called under the lock, so that it may not use a layer; `set_room` is for later.
+        """
+        with self._lock:
+            self._room_of = room_of
+            for queue in self._queues.values():
+                queue.give_room(room_of(queue.name))
+
+    def set_room(self, reader: str, room: Room) -> None:
+        """Say what `offer` may put for a reader from now on."""
+        with self._lock:
+            queue = self._queues.get(reader)
+            if queue is not None:
+                queue.give_room(room)
 
     def _take(self, channels: Sequence[str], limit: int, compact: bool) -> Batch:
         now = self.clock()
@@ -314,6 +360,7 @@ class MemoryLayer(BaseLayer):
         if len(self._queues) >= self._sweep_size:
             self._sweep(now)
         queue = self._queues[reader] = Queue(reader, self.capacity_of(reader))
+        queue.give_room(self._room_of(reader))
         return queue
 
     def _queue_with_room(self, reader: str, now: float) -> Queue | None:

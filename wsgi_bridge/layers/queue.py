@@ -5,18 +5,34 @@ Plain data: the layer guards it with its lock, and writes out what has to be fas
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from wsgi_bridge.layers.statistics import RATE_WINDOW, Meter, Statistics
 
-__all__ = ["Names", "Queue", "Wake", "sum_statistics"]
+__all__ = ["NO_ROOM", "ROOM", "Names", "Queue", "Room", "Wake", "sum_statistics"]
 
 Wake = Callable[[], object]
 
 #: Whom a message is for: a channel's full name, or the members of a group message.
 Names = str | tuple[str, ...]
+
+
+class Room(NamedTuple):
+    """What may be put on a queue without asking anybody, up to its capacity.
+
+    As many messages as `size`; more of them while the oldest has not waited `patience` seconds.
+    """
+
+    size: int
+    patience: float = 0.0
+
+
+NO_ROOM = Room(0)
+#: Up to the capacity.
+ROOM = Room(sys.maxsize)
 
 
 class Queue:
@@ -30,6 +46,8 @@ class Queue:
         "losing",
         "lost",
         "name",
+        "patience",
+        "room",
         "sent",
         "turn",
         "wakes",
@@ -38,6 +56,8 @@ class Queue:
     def __init__(self, name: str, capacity: int) -> None:
         self.name = name
         self.capacity = capacity
+        self.room = capacity  # see Room
+        self.patience = 0.0
         # (deadline, whom it is for, message)
         self.entries: deque[tuple[float, Names, dict[str, Any]]] = deque()
         self.wakes: tuple[Wake, ...] = ()
@@ -47,6 +67,11 @@ class Queue:
         self.expired = 0
         self.lost = 0
         self.losing = False  # in a burst of lost group messages, which has been logged
+
+    def give_room(self, room: Room) -> None:
+        """Say what may be put on it without asking."""
+        self.room = min(room.size, self.capacity)
+        self.patience = room.patience
 
     def is_idle(self, now: float) -> bool:
         """Whether nothing is lost by forgetting it, its rates included."""

@@ -10,10 +10,11 @@ import threading
 
 import pytest
 
-from wsgi_bridge.exceptions import ChannelFull
+from wsgi_bridge.exceptions import ChannelFull, InvalidMessage
 from wsgi_bridge.layers import memory
 from wsgi_bridge.layers.conformance import ManualClock
 from wsgi_bridge.layers.memory import MemoryLayer
+from wsgi_bridge.layers.queue import NO_ROOM, ROOM, Room
 from wsgi_bridge.layers.statistics import RATE_WINDOW, Meter
 
 
@@ -162,6 +163,58 @@ class TestLosses:
         after = layer.global_statistics()
         changed = {key for key in before if before[key] != after[key]}
         assert changed == {"channel_full_count", "channel_full_count_per_second"}
+
+
+class TestRoom:
+    """`offer` puts what nobody need be asked for, and says when somebody has to be."""
+
+    def offered(self, layer, channel="jobs", times=3):
+        return [layer.offer(channel, {"n": number}) for number in range(times)]
+
+    def test_a_channel_has_room_up_to_its_capacity_once_it_has_a_queue(self, layer):
+        assert self.offered(layer) == [False] * 3
+        layer.listen(["jobs"], lambda: None)
+        assert self.offered(layer, times=4) == [True] * 3 + [False]
+        assert layer.pending("jobs") == 3
+
+    def test_a_process_specific_one_too(self, layer):
+        layer.listen(["reply!"], lambda: None)
+        assert layer.offer("reply!a", {"n": 1})
+        assert layer.receive(["reply!"]) == ("reply!a", {"n": 1})
+
+    @pytest.mark.parametrize("is_open_before", [True, False])
+    def test_a_guard_says_how_much(self, layer, is_open_before):
+        if is_open_before:
+            layer.listen(["jobs", "other"], lambda: None)
+        layer.guard(lambda reader: Room(1) if reader == "jobs" else NO_ROOM)
+        layer.listen(["jobs", "other"], lambda: None)
+        assert self.offered(layer) == [True, False, False]
+        assert self.offered(layer, "other") == [False] * 3
+        layer.set_room("jobs", ROOM)
+        assert self.offered(layer) == [True, True, False]
+
+    def test_more_than_its_size_may_wait_while_the_oldest_is_fresh(self, layer, clock):
+        layer.guard(lambda _: Room(1, patience=0.5))
+        layer.listen(["jobs"], lambda: None)
+        assert self.offered(layer, times=2) == [True, True]
+        clock.advance(0.5)
+        assert self.offered(layer, times=1) == [False]
+        layer.receive_many(["jobs"], 10)
+        assert self.offered(layer, times=4) == [True] * 3 + [False]
+
+    def test_what_expired_takes_no_room(self, layer, clock):
+        layer.listen(["jobs"], lambda: None)
+        assert self.offered(layer) == [True] * 3
+        clock.advance(61)
+        layer.hand_over("jobs", {"n": 3})
+        assert layer.receive_many(["jobs"], 10) == [("jobs", {"n": 3})]
+
+    def test_a_strict_layer_checks_all(self, clock):
+        layer = MemoryLayer(clock=clock, strict=True)
+        layer.listen(["jobs"], lambda: None)
+        assert self.offered(layer) == [False] * 3
+        with pytest.raises(InvalidMessage):
+            layer.hand_over("jobs", {"n": object()})
 
 
 class TestMeter:

@@ -16,7 +16,7 @@ from wsgi_bridge.layers.local_first.ears import Ears
 from wsgi_bridge.layers.local_first.exports import Exports
 from wsgi_bridge.layers.local_first.own_reader import OwnReader
 from wsgi_bridge.layers.memory import MemoryLayer
-from wsgi_bridge.layers.queue import Names
+from wsgi_bridge.layers.queue import NO_ROOM, ROOM, Names, Room
 from wsgi_bridge.names import reader_of
 
 __all__ = [
@@ -71,8 +71,8 @@ class LocalFirstCore(BaseLayer):
         self.extensions = shared.extensions
         self._spill_after = spill_after
         self._rooms = {name: local.capacity_of(name) for name in local_channels}
-        # Not more than fit, so that the hot path never meets a full queue.
-        self._bounds = {name: min(spill, room - 1) for name, room in self._rooms.items()}
+        #: How many may wait without a thought.
+        self._bounds = {name: min(spill + 1, room) for name, room in self._rooms.items()}
         self._retry_at = 0.0
         self._spill_at = 0.0
         self._is_cut_off = False
@@ -93,10 +93,30 @@ class LocalFirstCore(BaseLayer):
         self._turns = itertools.count(1)
         self._expired: deque[Names] = deque()  # whom messages here were for
         self.local.on_expired = self._expired.append
+        self.local.guard(self._room_of)
 
     def _leave_parent(self) -> None:
         self._ears.is_abandoned = True
         self._reset()
+
+    def _room_of(self, reader: str) -> Room:
+        """What stays here without further thought, when a queue is opened.
+
+        From then on, `set_room` says so before anything sends messages elsewhere.
+        """
+        bound = self._bounds.get(reader)
+        if bound is not None:
+            return Room(bound, self._spill_after)
+        own = self._own.get(reader)
+        if own is not None:
+            return own.room
+        is_ours = self._mark in reader and reader not in self._exports
+        return ROOM if is_ours else NO_ROOM
+
+    def _export(self, channel: str) -> None:
+        """Have what is sent to a single-reader channel of ours cross from now on."""
+        self._exports.add(channel, self.clock())
+        self.local.set_room(channel, NO_ROOM)
 
     def _is_read_here_only(self, name: str) -> bool:
         return name.endswith("!") or self._mark in name

@@ -72,7 +72,7 @@ class LocalFirstLayer(SendOperations, TakeOperations):
     def _export_member(self, channel: str) -> None:
         if self._mark in channel:
             # Its group messages cross: all others follow, so that they stay in order.
-            self._exports.add(channel, self.clock())
+            self._export(channel)
 
     def group_discard(self, group: str, channel: str) -> None:
         """End a membership, if there is one; see BaseLayer."""

@@ -10,18 +10,20 @@ which they were sent, so:
 - What a take found in the shared layer is held until what was in the local one at that moment has
   been delivered: it may be older. That is also what keeps either from starving the other.
 
-No layer is called from here.
+`set_room` is told of it: whoever sends to a reader that nobody is crossing for need not ask.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from wsgi_bridge.copying import copy_trusted
 from wsgi_bridge.layers.base import Batch
 from wsgi_bridge.layers.concurrency import native_lock
+from wsgi_bridge.layers.queue import NO_ROOM, ROOM, Room
 
 __all__ = ["OwnReader"]
 
@@ -32,20 +34,32 @@ _UNDER_WAY = 0
 class OwnReader:
     """The state of one reader. A sender is known by the ident of its thread or greenlet."""
 
-    __slots__ = ("_arrivals", "_lock", "ahead", "crossing", "held", "name")
+    __slots__ = ("_arrivals", "_lock", "_set_room", "ahead", "crossing", "held", "name")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, set_room: Callable[[str, Room], None]) -> None:
         self.name = name
         self.crossing: dict[int, int] = {}  # sender → number of its last arrival
         self.held: deque[tuple[str | tuple[str, ...], dict[str, Any]]] = deque()
         self.ahead = 0  # local messages that go before what is held
         self._arrivals = itertools.count(1)
+        self._set_room = set_room
         self._lock = native_lock()
+
+    @property
+    def room(self) -> Room:
+        """What the local layer may take without asking."""
+        return NO_ROOM if self.crossing else ROOM
+
+    def open(self) -> None:
+        """Let the local layer take messages: it may have a queue for them already."""
+        with self._lock:
+            self._set_room(self.name, self.room)
 
     def depart(self, sender: int) -> None:
         """A group message is about to be sent: its sender is crossing from now on."""
         with self._lock:
             self.crossing[sender] = _UNDER_WAY
+            self._set_room(self.name, NO_ROOM)
 
     def follow(self, sender: int) -> bool:
         """Whether this sender is crossing; if so, its message is about to be sent as well."""
@@ -73,6 +87,8 @@ class OwnReader:
             for sender, number in arrived:
                 if self.crossing.get(sender) == number:
                     del self.crossing[sender]
+            if arrived:
+                self._set_room(self.name, self.room)
 
     def hold(self, batch: Batch, ahead: int) -> None:
         """Keep what was taken from the shared layer, behind `ahead` local messages."""

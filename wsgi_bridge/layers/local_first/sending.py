@@ -47,6 +47,8 @@ class SendOperations(LocalFirstCore):
 
     def hand_over(self, channel: str, message: dict[str, Any]) -> None:
         """Put `message` itself on `channel`; see BaseLayer."""
+        if self.local.offer(channel, message):
+            return
         if self._stays(channel):
             self.local.hand_over(channel, message)
         else:
@@ -76,11 +78,11 @@ class SendOperations(LocalFirstCore):
         return refused
 
     def _stays(self, channel: str) -> bool:
-        """Whether a message goes to the local layer without further thought. Hot path."""
+        """Whether a message goes to the local layer, where there is no room without asking."""
         bound = self._bounds.get(channel)
         if bound is not None:
             pending = self.local.pending(channel)
-            return pending <= bound or (pending < self._rooms[channel] and self._waits(channel))
+            return pending < bound or (pending < self._rooms[channel] and self._waits(channel))
         end = channel.find("!") + 1
         if end:
             own = self._own.get(channel[:end])
@@ -104,7 +106,7 @@ class SendOperations(LocalFirstCore):
             self._follow(own, put_local, put_shared, channel, message)
         else:
             if channel in self._exports:
-                self._exports.add(channel, self.clock())
+                self._export(channel)
             put_shared(channel, message)
 
     def _overflow(
@@ -126,7 +128,7 @@ class SendOperations(LocalFirstCore):
         else:
             # Its sender sends chunks only after this, and they are to follow.
             if isinstance(body, str) and self._mark in body:
-                self._exports.add(body, now)
+                self._export(body)
 
     def _follow(
         self, own: OwnReader, put_local: _Put, put_shared: _Put, channel: str, message: Any

@@ -46,7 +46,7 @@ class TakeOperations(LocalFirstCore):
 
     def _own_if_specific(self, name: str) -> None:
         if name.endswith("!") and name not in self._own:
-            self._own.setdefault(name, OwnReader(name))
+            self._own.setdefault(name, OwnReader(name, self.local.set_room)).open()
 
     def _split(self, channels: Sequence[str]) -> list[list[str]]:
         """Return the process-specific readers one by one, and the other channels together."""
