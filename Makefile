@@ -3,6 +3,8 @@
 PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 8000
+# What `make demo` has gunicorn run: gunicorn_asgi.Worker holds sockets and site in the same processes.
+WORKER ?= gunicorn_asgi.SplitWorker
 # What the benchmark or the audit is given, for instance ARGS=--quick; the table in the documentation
 # is written by a run of the benchmark without any.
 ARGS ?=
@@ -30,10 +32,11 @@ $(BENCH_STAMP): | $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement $(PEERS)
 	@touch $@
 
-demo: | $(STAMP) ## serve the demonstration site (HOST, PORT)
+# Streams of the tide and long polls have a thread of their consumer process each.
+demo: | $(STAMP) ## serve the demonstration site (HOST, PORT, WORKER)
 	@echo "the demo is at http://$(HOST):$(PORT)/ (Ctrl-C stops it)"
-	@exec $(BIN)/gunicorn -k gunicorn_asgi.Worker -b $(HOST):$(PORT) --no-control-socket \
-	    --graceful-timeout 5 --chdir docs/demo demo:application
+	@cd docs/demo && exec $(abspath $(BIN))/gunicorn -k $(WORKER) -w 3 --threads 24 \
+	    -b $(HOST):$(PORT) demo:application
 
 test: test-core test-patched test-servers ## run all tests: plain, monkey-patched, real servers, browser
 

@@ -1,8 +1,7 @@
 """The Flask site: pages, forms, a session that holds a name, and two views that wait.
 
 Nothing here knows that sockets exist, but for one line: `post_notice` says `Group.send`. The views
-that wait (`tide_events`, `tide_poll`) are plain blocking code; the worker makes waiting cheap. Any
-WSGI server could run this module as it is, without the sockets.
+that wait (`tide_events`, `tide_poll`) are plain blocking code; the worker makes waiting cheap.
 """
 
 from __future__ import annotations
@@ -16,13 +15,15 @@ import re
 import secrets
 import textwrap
 import time
-from collections import deque
 from collections.abc import Iterator
 from operator import attrgetter
+from urllib.parse import urlsplit
 
+import kept
+import releases
+import rooms
 import tide
 from flask import Flask, Response, abort, redirect, render_template, request, session, url_for
-from rooms import ROOMS
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -30,7 +31,8 @@ from wsgi_bridge import Group
 
 NAME_LENGTH = 24  # characters: fits a phone's header beside the state of the connection
 NOTICE_LENGTH = 200  # characters: a toast of four lines on a phone
-STREAM_READINGS = 900  # of one stream; then the browser asks anew: no response lasts for ever
+NOTICES = 20  # on the board
+STREAM_READINGS = 900  # of one stream; then the page asks anew: no response lasts for ever
 POLL_SECONDS = 25.0  # under the 30 s after which proxies commonly give up
 ROOM_NAME = re.compile(r"[a-z0-9-]{1,32}")
 NO_STORE = {"Cache-Control": "no-store"}
@@ -47,7 +49,6 @@ site.config.update(
     SESSION_COOKIE_SAMESITE="Lax",
     MAX_CONTENT_LENGTH=16 * 1024,
 )
-notices: deque[dict[str, str]] = deque(maxlen=20)
 
 
 @site.context_processor
@@ -65,9 +66,12 @@ def source(module: str, name: str) -> str:
 
 @site.before_request
 def check_csrf() -> None:
-    """Refuse a form that was not served to this very session."""
+    """Refuse a form that this site did not serve to this very session."""
     if request.method != "POST":
         return
+    # Browsers say where a form was served, older ones not always: the token decides in any case.
+    if urlsplit(request.headers.get("Origin", request.host_url)).netloc != request.host:
+        abort(403, "This form was not served by this site.")
     expected = session.get("csrf", "")
     given = request.form.get("csrf", "")
     if not expected or not hmac.compare_digest(given.encode(), expected.encode()):
@@ -92,7 +96,7 @@ def show_error(error: HTTPException) -> tuple[str, int]:
 @site.get("/")
 def home() -> str:
     wanted = request.args.get("room", "")
-    return render_template("home.html", rooms=ROOMS.listing(), next_room=wanted)
+    return render_template("home.html", rooms=rooms.listing(), next_room=wanted)
 
 
 @site.post("/sign-in")
@@ -125,12 +129,26 @@ def room(name: str) -> str | AnyResponse:
         abort(404)
     if "name" not in session:
         return redirect(url_for("home", room=name), 303)
-    return render_template("room.html", room=name)
+    return render_template("room.html", room=name, can_deploy=releases.is_offered())
+
+
+@site.post("/deploy")
+def deploy() -> tuple[dict[str, int], int]:
+    """Replace the processes that run this very code. Who is connected stays connected."""
+    if not releases.is_offered():
+        abort(404)
+    if "name" not in session:
+        abort(403, "Sign in first.")
+    try:
+        return {"release": releases.deploy()}, 202
+    except releases.UnderWay:
+        abort(409, "The release before is still being deployed: wait a moment.")
 
 
 @site.get("/notices")
 def notice_board() -> str:
-    return render_template("notices.html", notices=list(notices), length=NOTICE_LENGTH)
+    board = reversed(kept.last("notices", NOTICES))
+    return render_template("notices.html", notices=board, length=NOTICE_LENGTH)
 
 
 @site.post("/notices")
@@ -139,7 +157,7 @@ def post_notice() -> AnyResponse:
     text = " ".join(request.form.get("text", "").split())[:NOTICE_LENGTH]
     if "name" in session and text:
         notice = {"who": session["name"], "text": text, "at": time.strftime("%H:%M")}
-        notices.appendleft(notice)
+        kept.append("notices", notice, NOTICES)
         Group("notices").send({"text": json.dumps(notice)})
     return redirect(url_for("notice_board"), 303)
 
@@ -158,6 +176,9 @@ def tide_events() -> Response:
         for _ in range(STREAM_READINGS):
             yield f"data: {json.dumps(reading)}\n\n"
             reading = tide.wait_for_next(reading["number"], POLL_SECONDS) or reading
+            if releases.is_outdated():
+                break
+        yield "event: end\ndata: ask again\n\n"
 
     return Response(events(), mimetype="text/event-stream", headers=NO_STORE)
 

@@ -40,6 +40,9 @@ export class Connection {
   #socket = null;
   #timer = null;
   #backoff = new Backoff();
+  #openedAt = null;
+
+  static closed = 0; // connections of this page that stood, and were closed by the other side or the way to it
 
   constructor(path, onMessage, onState = () => {}) {
     this.#path = path;
@@ -58,6 +61,11 @@ export class Connection {
     return this.#socket?.readyState === WebSocket.OPEN;
   }
 
+  // Since when it stands, as performance.now() has it; null while it does not.
+  get openedAt() {
+    return this.#openedAt;
+  }
+
   send(message) {
     if (this.isOpen) this.#socket.send(JSON.stringify(message));
     return this.isOpen;
@@ -73,11 +81,14 @@ export class Connection {
     let settled;
     socket.onopen = () => {
       settled = setTimeout(() => this.#backoff.reset(), SETTLED_AFTER);
+      this.#openedAt = performance.now();
       this.#report("open");
     };
     socket.onmessage = (event) => this.#onMessage(JSON.parse(event.data));
     socket.onclose = () => {
       clearTimeout(settled);
+      if (this.#openedAt !== null) Connection.closed++;
+      this.#openedAt = null;
       this.#report("waiting");
       this.#timer = setTimeout(() => this.#retry(), this.#backoff.next());
     };
@@ -98,6 +109,7 @@ export class Connection {
     clearTimeout(this.#timer);
     this.#timer = null;
     this.#socket.onclose = null;
+    this.#openedAt = null;
     this.#socket.close();
   }
 

@@ -1,10 +1,11 @@
-// Charts of the server's statistics, and of the time that a frame takes through all of it.
+// Charts of what the channel layer counts, and of the time that a frame takes through all of it.
 
 import { Connection } from "./connection.js";
 import { Plot } from "./plot.js";
 
 const STIR_MESSAGES = 200;
 const STIR_EVERY = 20; // ms: two hundred messages take four seconds
+const ASK_EVERY = 1000; // ms
 
 class Meter {
   #parts;
@@ -18,29 +19,49 @@ class Meter {
     this.#digits = digits;
   }
 
-  show(value, unit) {
+  show(value) {
     this.#plot.add(value);
     this.#parts.value.textContent = value.toFixed(this.#digits);
-    if (unit) this.#parts.unit.textContent = unit;
     this.#parts.peak.textContent = `peak ${this.#plot.peak.toFixed(this.#digits)}`;
   }
 }
 
-const meters = { connections: new Meter("connections"), messages: new Meter("messages"), requests: new Meter("requests", 1) };
+const sockets = new Meter("sockets");
+const rates = { messages: new Meter("messages"), requests: new Meter("requests", 1) };
 const roundTrip = new Meter("round-trip", 1);
 const stir = document.getElementById("stir");
+let before = null;
+
+function show(message) {
+  const now = performance.now();
+  roundTrip.show(now - message.ping);
+  sockets.show(message.sockets);
+  if (before) {
+    for (const [name, meter] of Object.entries(rates)) {
+      // A count that fell has begun anew, with its server.
+      meter.show((Math.max(0, message[name] - before[name]) * 1000) / (now - before.at));
+    }
+  }
+  before = { ...message, at: now };
+}
 
 const connection = new Connection(
   "/ws/figures",
   (message) => {
-    if (message.stir) return;
-    if (message.ping) return roundTrip.show(performance.now() - message.ping);
-    const units = { connections: `${message.sockets} of them WebSockets` };
-    for (const [name, meter] of Object.entries(meters)) meter.show(message[name], units[name]);
-    connection.send({ ping: performance.now() });
+    if (!message.ping) return;
+    show(message);
+    setTimeout(ask, ASK_EVERY);
   },
-  (state) => (stir.disabled = state !== "open"),
+  (state) => {
+    stir.disabled = state !== "open";
+    if (state === "open") ask();
+  },
 );
+
+// Asked again when there is an answer: one question is under way at a time.
+function ask() {
+  connection.send({ ping: performance.now() });
+}
 
 stir.addEventListener("click", () => {
   let left = STIR_MESSAGES;

@@ -1,6 +1,7 @@
-// A chat room: history on entering, then lines, and who comes and goes.
+// A chat room: history on entering, then lines, who comes and goes, and which release of the site answers.
 
 import { Connection, element } from "./connection.js";
+import { Release, releaseTone } from "./release.js";
 
 const TONES = 6;
 const log = document.getElementById("log");
@@ -21,14 +22,15 @@ function append(entry) {
   lines.append(entry);
 }
 
-function showLine({ id, who, text, at }) {
+function showLine({ id, who, text, at, release }) {
   if (seen.has(id)) return;
   seen.add(id);
   const entry = element("article", who === me ? "line mine" : "line");
-  entry.dataset.who = who;
-  if (lines.lastElementChild?.dataset.who === who) entry.classList.add("more");
+  const by = `${who} ${release}`;
+  entry.dataset.by = by;
+  if (lines.lastElementChild?.dataset.by === by) entry.classList.add("more");
   const head = element("p", `who ${tone(who)}`, who);
-  head.append(" ", element("time", "", at));
+  head.append(" ", element("time", "", at), " ", element("span", `handled ${releaseTone(release)}`, `release ${release}`));
   entry.append(head, element("p", "said", text));
   append(entry);
 }
@@ -43,8 +45,8 @@ function showPeople(names) {
   );
 }
 
-function showEvent(text) {
-  append(element("p", "event", text));
+function showEvent(text, className = "") {
+  append(element("p", `event ${className}`, text));
 }
 
 const receivers = {
@@ -63,6 +65,9 @@ const receivers = {
     showEvent(`${who} left`);
     showPeople(names);
   },
+  answer(answer) {
+    release.take(answer);
+  },
 };
 
 const connection = new Connection(
@@ -70,11 +75,14 @@ const connection = new Connection(
   (message) => receivers[message.kind]?.(message),
   (state) => (composer.querySelector("button").disabled = state !== "open"),
 );
+const release = new Release(connection, ({ release: number, greeting, process }) =>
+  showEvent(`Release ${number} answers, in process ${process}: “${greeting}”`, `deployed ${releaseTone(number)}`),
+);
 
 composer.addEventListener("submit", (event) => {
   event.preventDefault();
   const field = composer.elements.say;
   // What could not be sent stays in the field, to be sent when the connection is back.
-  if (field.value.trim() && connection.send({ say: field.value })) field.value = "";
+  if (field.value.trim() && release.send({ say: field.value })) field.value = "";
   field.focus();
 });

@@ -3,6 +3,8 @@
 import { Backoff, showState } from "./connection.js";
 import { Plot } from "./plot.js";
 
+const SILENCE = 5_000; // ms without a reading, of which there is one a second
+
 class Gauge {
   #parts;
   #plot;
@@ -43,21 +45,38 @@ addEventListener("pageshow", (event) => event.persisted && location.reload());
 function listen(gauge) {
   const backoff = new Backoff();
   let source;
-  leaving.signal.addEventListener("abort", () => source.close());
+  let watch;
+  leaving.signal.addEventListener("abort", () => (clearTimeout(watch), source.close()));
   const open = () => {
     gauge.countRequest();
     source = new EventSource("/ticker/events");
-    source.onopen = () => gauge.showState("open", "streaming");
+    source.onopen = () => {
+      gauge.showState("open", "streaming");
+      expect();
+    };
     source.onmessage = (event) => {
       backoff.reset();
       gauge.show(JSON.parse(event.data));
+      expect();
     };
-    // An EventSource retries by itself, but all pages in step, and not at all after an error page: do it here.
-    source.onerror = () => {
+    // The stream has said all it will, because new code is there to go on: no loss, so no delay either.
+    source.addEventListener("end", () => {
       source.close();
-      gauge.showState("waiting", "reconnecting");
-      setTimeout(open, backoff.next());
-    };
+      open();
+    });
+    source.onerror = retry;
+  };
+  // An EventSource retries by itself, but all pages in step, and not at all after an error page: do it here.
+  const retry = () => {
+    clearTimeout(watch);
+    source.close();
+    gauge.showState("waiting", "reconnecting");
+    setTimeout(open, backoff.next());
+  };
+  // Silence is no error to an EventSource, and may last: whoever wrote the stream was killed, say.
+  const expect = () => {
+    clearTimeout(watch);
+    watch = setTimeout(retry, SILENCE);
   };
   open();
 }
