@@ -81,6 +81,11 @@ class Visitor:
         self.find("#say").send_keys(text)
         self.find("#composer button").click()
 
+    def deploy(self) -> None:
+        """Press the room's button that redeploys the site; does not wait for that."""
+        self.wait(lambda: self.find("#deploy button").is_enabled(), "the button to be offered")
+        self.find("#deploy button").click()
+
     def post_notice(self, text: str) -> None:
         """Post a notice with the form of the notice board."""
         self.visit("/notices")
@@ -110,6 +115,10 @@ class Visitor:
         """Return the number that an element shows; 0 while it shows none."""
         text = self.texts(selector)[0]
         return float(text) if text.replace(".", "", 1).isdigit() else 0.0
+
+    def figure(self, part: str) -> int:
+        """Return a figure of the account that a room's page keeps."""
+        return int(self.number(f"#release [data-part={part}]"))
 
     def attribute(self, selector: str, name: str) -> str:
         """Return an attribute as it is now, or an empty string."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ from tests.integration.demo_pages import CHROMEDRIVER, CHROMIUM, Visitor, open_c
 ROOT = Path(__file__).parents[2]
 STARTING = 20.0  # seconds: gunicorn's start on a busy machine
 STOPPING = 15.0  # seconds: past gunicorn's graceful_timeout, below
+DEPLOYMENTS = 2  # that a chat is typed through
 PAGES = ["/", "/room/lobby", "/notices", "/ticker", "/live", "/nowhere"]
 MARKUP = "<img src=x onerror=\"document.title='run'\"><b>bold</b>"
 
@@ -33,7 +35,7 @@ pytestmark = [
 
 
 class DemoServer:
-    """The demo under gunicorn, in a process of its own; its port stays the same when restarted."""
+    """The demo as `make demo` serves it; its port stays the same when it is started again."""
 
     def __init__(self, log: Path) -> None:
         self.port = 0
@@ -45,29 +47,35 @@ class DemoServer:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Start gunicorn and wait until it listens."""
-        command = [sys.executable, "-m", "gunicorn", "-k", "gunicorn_asgi.Worker"]
-        options = ["--no-control-socket", "--graceful-timeout", "4", "--chdir", "docs/demo"]
-        where = ["-b", f"127.0.0.1:{self.port}", "demo:application"]
+        """Start it, with the environment that runs the tests, and wait until it listens."""
+        environment = [f"BIN={Path(sys.executable).parent}", "STAMP=Makefile"]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [*command, *options, *where], cwd=ROOT, stdout=log, stderr=log
+                ["make", "demo", f"PORT={self.port}", *environment],
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # make, and the gunicorn that it runs
             )
         self.port = self._wait_for_port(time.monotonic() + STARTING)
 
     def stop(self) -> float:
-        """Stop gunicorn; return how many seconds it took to end."""
+        """Stop it as Ctrl-C would; return how many seconds it took until no process was left."""
         if self._process is None:
             return 0.0
         process, self._process = self._process, None
         started = time.monotonic()
-        process.terminate()
+        os.killpg(process.pid, signal.SIGINT)
         try:
             process.wait(STOPPING)
-        except subprocess.TimeoutExpired:
-            process.kill()
+            while _is_group(process.pid):
+                assert time.monotonic() < started + STOPPING, "a process of the demo is left"
+                time.sleep(0.01)
+        except (subprocess.TimeoutExpired, AssertionError) as exc:
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            raise AssertionError(f"gunicorn did not stop in {STOPPING} s:\n{self.log()}") from None
+            raise AssertionError(f"{exc}, after {STOPPING} s:\n{self.log()}") from None
         return time.monotonic() - started
 
     def log(self) -> str:
@@ -81,6 +89,15 @@ class DemoServer:
             assert time.monotonic() < deadline, f"gunicorn does not listen:\n{self.log()}"
             time.sleep(0.01)
         raise AssertionError(f"gunicorn ended:\n{self.log()}")
+
+
+def _is_group(number: int) -> bool:
+    """Whether any process is in this process group."""
+    try:
+        os.killpg(number, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +225,7 @@ def test_events_and_long_polls_bring_the_same_readings(ada: Visitor) -> None:
 
 def test_the_charts_move_and_show_what_is_stirred_up(ada: Visitor) -> None:
     ada.visit("/live")
-    ada.wait(lambda: ada.number("#connections [data-part=value]") >= 2, "the sockets to be counted")
+    ada.wait(lambda: ada.number("#sockets [data-part=value]") >= 2, "the sockets to be counted")
     still = ada.attribute("#messages .trace", "d")
     ada.wait(lambda: ada.number("#round-trip [data-part=value]") > 0, "a round trip")
 
@@ -216,6 +233,48 @@ def test_the_charts_move_and_show_what_is_stirred_up(ada: Visitor) -> None:
     ada.wait(lambda: ada.number("#messages [data-part=value]") >= 20, "the messages to be counted")
     assert ada.attribute("#messages .trace", "d") != still
     ada.wait(lambda: ada.find("#stir").is_enabled(), "the stirring to end")
+
+
+def test_a_chat_goes_on_while_the_site_is_redeployed_under_it(ada: Visitor, ben: Visitor) -> None:
+    ada.enter("drydock")
+    ben.enter("drydock")
+    ada.wait(lambda: ada.figure("release"), "a release to answer")
+    first, said = ada.figure("release"), []
+    for number in range(1, DEPLOYMENTS + 1):
+        ada.deploy()
+        while ada.figure("release") < first + number:
+            said.append(f"line {len(said)}")
+            ada.say(said[-1])
+        ada.wait(lambda n=number: ada.figure("redeployed") == n, "the redeployment to be counted")
+
+    ben.say("What happened?")
+    for visitor in (ada, ben):
+        everything = [*said, "What happened?"]
+        visitor.wait(lambda v=visitor, e=everything: v.texts(".said") == e, "every line, in order")
+        assert len(visitor.texts(".deployed")) == DEPLOYMENTS
+        sent = visitor.figure("sent")
+        visitor.wait(lambda v=visitor, s=sent: v.figure("inorder") >= s, "every frame's answer")
+        assert [visitor.figure(part) for part in ("closed", "misplaced", "lost")] == [0, 0, 0]
+        assert visitor.connection() == "open"
+        assert visitor.complaints() == []
+    by = ada.texts(".handled")
+    assert by[0] in (f"release {first}", f"release {first + 1}")
+    assert by[-1] == f"release {first + DEPLOYMENTS}"
+    assert len(set(ada.texts(".deployed"))) == DEPLOYMENTS
+
+
+def test_the_tide_goes_on_while_the_site_is_redeployed(ada: Visitor, ben: Visitor) -> None:
+    ben.visit("/ticker")
+    ada.enter("drydock")
+    ada.wait(lambda: ada.figure("release"), "a release to answer")
+    ben.wait(lambda: ben.number("#events [data-part=readings]") >= 1, "the stream to begin")
+    ada.deploy()
+    ben.wait(lambda: ben.number("#events [data-part=requests]") >= 2, "new code to be asked")
+    for gauge in ("#events", "#poll"):
+        readings = f"{gauge} [data-part=readings]"
+        before = ben.number(readings)
+        ben.wait(lambda it=readings, b=before: ben.number(it) > b + 1, f"more of {gauge}")
+    assert ben.complaints() == []
 
 
 def test_every_page_comes_back_with_the_server(
