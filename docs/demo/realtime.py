@@ -62,11 +62,11 @@ class RoomChat(JsonWebsocketConsumer):
         who = here.person(self.message.reply_channel.name)
         if who is None or not isinstance(content, dict):
             return
+        self._answer(who, content.get("number"))
         text = content.get("say")
         if isinstance(text, str) and text.strip():
             line = here.add_line(who, text.strip()[:LINE_LENGTH], releases.CURRENT.number)
             self._tell(here, {"kind": "said", "line": line})
-        self._answer(who, content.get("number"))
 
     def disconnect(self, message: Message, *, room: str) -> None:
         here = Room(room)

@@ -186,16 +186,16 @@ def test_rooms_that_somebody_is_in_are_listed_after_the_standing_ones(rooms: Mod
     assert rooms.listing() == [("lobby", 0), ("galley", 1), ("lamp-room", 0), ("bilge", 2)]
 
 
-def test_each_frame_in_a_room_is_answered_after_what_it_caused(visitor: Client) -> None:
+def test_each_frame_in_a_room_is_answered_before_what_it_says_is_shown(visitor: Client) -> None:
     ada = enter(visitor, "Ada", "galley")
     assert kinds(ada, 2) == ["welcome", "joined"]
 
     ada.send_json({"number": 1, "say": "hello"})
-    said = ada.receive_json()
-    assert (said["line"]["text"], said["line"]["release"]) == ("hello", 1)
     answer = ada.receive_json()
     assert (answer["number"], answer["release"]) == (1, 1)
     assert answer["process"] == os.getpid()
+    said = ada.receive_json()
+    assert (said["line"]["text"], said["line"]["release"]) == ("hello", 1)
 
     ada.send_json({"number": 2})
     assert ada.receive_json()["number"] == 2
