@@ -88,10 +88,11 @@ export class Release {
   #number = null;
   #redeployed = 0;
   #openedAt = null;
+  #isReopened = false; // since the last answer
   #timer = null;
   #form = document.getElementById("deploy");
 
-  // `onChange` is called with the first answer of each release but the first.
+  // `onChange` is called with the first answer of each release that is another than before.
   constructor(connection, onChange) {
     const section = document.getElementById("release");
     for (const part of section.querySelectorAll("[data-part]")) this.#parts[part.dataset.part] = part;
@@ -113,16 +114,21 @@ export class Release {
     this.#notice();
     if (!this.#account.knows(answer.number)) return;
     this.#ribbon.add(answer.release, this.#account.answer(answer.number));
-    if (answer.release === this.#number) return;
-    if (this.#number !== null) {
-      this.#redeployed++;
-      this.#offer("");
-      this.#onChange(answer);
-    }
+    // A process of the release before may have answered one more; only another server begins at one again.
+    if (answer.release > this.#number || this.#isReopened) this.#change(answer);
+    this.#isReopened = false;
+  }
+
+  #change(answer) {
+    const before = this.#number;
     this.#number = answer.release;
     this.#parts.release.textContent = answer.release;
     this.#parts.mark.className = releaseTone(answer.release);
     this.#parts.greeting.textContent = answer.greeting;
+    if (before === null || before === answer.release) return;
+    this.#redeployed += Math.max(1, answer.release - before); // some may have been too short to answer this page
+    this.#offer("");
+    this.#onChange(answer);
   }
 
   #beat() {
@@ -134,7 +140,10 @@ export class Release {
   // A socket that was opened anew is another one: what was under way on the one before is lost.
   #notice() {
     const { openedAt } = this.#connection;
-    if (this.#openedAt !== null && openedAt !== this.#openedAt) this.#account.close();
+    if (this.#openedAt !== null && openedAt !== this.#openedAt) {
+      this.#account.close();
+      this.#isReopened = true;
+    }
     this.#openedAt = openedAt;
   }
 
