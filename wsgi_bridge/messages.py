@@ -32,6 +32,7 @@ from wsgi_bridge.exceptions import InvalidMessage
 
 __all__ = [
     "BODY_WINDOW",
+    "MAX_WINDOW",
     "MESSAGE_COST",
     "RESPONSE_WINDOW",
     "Ack",
@@ -189,6 +190,7 @@ class WebsocketAnswer(_Data, total=False):
     status: int
     content: bytes
     ack: int
+    window: int
 
 
 class Ack(TypedDict):
@@ -208,6 +210,10 @@ class Delay(_DelayRequired, total=False):
 
     id: str
 
+
+#: Events of one socket that may be unacknowledged at most, whatever an answer says: fewer than the
+#: 100 messages that a channel holds unless told, so that one socket alone cannot fill it.
+MAX_WINDOW = 64
 
 _Types = tuple[type, ...]
 _Message = TypeVar("_Message")
@@ -250,6 +256,7 @@ _KEY_TYPES: dict[str, _Types] = {
     "subprotocol": _STR,
     "subprotocols": _LIST,
     "text": _STR,
+    "window": _INT,
 }
 
 

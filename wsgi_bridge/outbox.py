@@ -130,6 +130,17 @@ class Outbox:
         """Say whether anything with accept, close, text or bytes was sent to this socket."""
         return self.answer(reply_channel) is not None
 
+    def widen(self, reply_channel: str, window: int) -> None:
+        """Have this socket's server let `window` events go unacknowledged (MESSAGES.md 3).
+
+        Said in the answer to its handshake, or after that one if it is out already.
+        """
+        for _, to_group, name, message in self._entries:
+            if name == reply_channel and not to_group and not ANSWER_KEYS.isdisjoint(message):
+                message["window"] = window
+                return
+        self.send(reply_channel, {"window": window})
+
     def withdraw(self, reply_channel: str) -> None:
         """Drop what waits for this channel.
 

@@ -27,58 +27,28 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from wsgi_bridge.exceptions import RoutingError
+from wsgi_bridge.limits import BACKOFF, RETRIES, Limits
 
-__all__ = ["Include", "Limits", "Match", "Route", "Router", "include", "route", "route_class"]
+__all__ = ["Include", "Match", "Route", "Router", "include", "route", "route_class"]
 
 Consumer: TypeAlias = Callable[..., object]
 Regex: TypeAlias = "str | bytes | re.Pattern[str]"
 Test: TypeAlias = "Callable[[Mapping[str, Any]], Match | None]"
 
-#: What a route does with its socket when the consumer raises: close it with 1011, or go on.
-ON_ERROR = ("close", "continue")
 #: A consumer's first parameter: a named group of this name would be passed twice.
 RESERVED_GROUPS = frozenset({"message"})
 #: Keys that change from event to event of one connection: on connect they say nothing of later
 #: events.
 VARYING_KEYS = frozenset({"order"})
-CONNECT = "websocket.connect"
+CONNECT, RECEIVE = "websocket.connect", "websocket.receive"
 _MISSING = object()
-
-#: How often a message comes again whose consumer raises ConsumeLater; with BACKOFF, over a minute.
-RETRIES = 5
-#: Seconds before it comes again for the first time; each time twice as many.
-BACKOFF = 2.0
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a route allows its consumer; see `route`. Raise RoutingError for what cannot be."""
-
-    on_error: str = "close"
-    timeout: float | None = None
-    retries: int = RETRIES
-    backoff: float = BACKOFF
-
-    def __post_init__(self) -> None:
-        if self.on_error not in ON_ERROR:
-            raise RoutingError(f"on_error: {self.on_error!r}; expected one of {ON_ERROR}")
-        if self.timeout is not None and not _is_positive(self.timeout):
-            raise RoutingError(f"timeout: {self.timeout!r}; expected seconds above 0, or None")
-        if type(self.retries) is not int or self.retries < 0:
-            raise RoutingError(f"retries: {self.retries!r}; expected a number, 0 or more")
-        if not _is_positive(self.backoff):
-            raise RoutingError(f"backoff: {self.backoff!r}; expected seconds above 0")
-
-
-def _is_positive(value: object) -> bool:
-    return isinstance(value, (int, float)) and value > 0
 
 
 class Route:
     """One line of the table: channels, filters, and the consumer they lead to. Made by `route`."""
 
     __slots__ = ("backoff", "channels", "consumer", "filters", "name", "on_error", "retries",
-                 "timeout")  # fmt: skip
+                 "timeout", "window")  # fmt: skip
 
     def __init__(
         self,
@@ -93,8 +63,11 @@ class Route:
         self.timeout = limits.timeout
         self.retries = limits.retries
         self.backoff = limits.backoff
+        self.window = limits.window
         self.filters = _compile_filters(filters)
         self.name = _route_name(self)
+        if self.window > 1 and RECEIVE not in self.channels:
+            raise RoutingError(f"window of {self.name}; expected a route of {RECEIVE}")
 
     def __repr__(self) -> str:
         return f"<Route {self.name}>"
@@ -135,6 +108,7 @@ def route(
     timeout: float | None = None,
     retries: int = RETRIES,
     backoff: float = BACKOFF,
+    window: int = 1,
     **filters: Regex,
 ) -> Route:
     """Lead the messages of a channel to a consumer.
@@ -145,15 +119,16 @@ def route(
     not ended after `timeout` seconds counts as failed: it is interrupted where that is possible (in
     a greenlet, when it waits), and its peer is answered in any case. One that raises ConsumeLater
     gets its message again up to `retries` times, after `backoff` seconds and then twice as many
-    each time, unless it says when. Each further keyword is a message key and the regular expression
-    that its value must match. Raise RoutingError for whatever of this cannot work.
+    each time, unless it says when. Up to `window` frames of one socket are handled at once, 1 to
+    64: with more than 1, frames may overtake each other. Each further keyword is a message key and
+    the regular expression that its value must match. Raise RoutingError for whatever of this cannot
+    work.
     """
     channels = (channel,) if isinstance(channel, str) else tuple(channel)
     if not channels or not all(isinstance(name, str) and name for name in channels):
         raise RoutingError(f"channel: {channel!r}; expected a channel name, or several")
-    return Route(
-        channels, _callable(consumer), Limits(on_error, timeout, retries, backoff), filters
-    )
+    limits = Limits(on_error, timeout, retries, backoff, window)
+    return Route(channels, _callable(consumer), limits, filters)
 
 
 def route_class(
@@ -164,6 +139,7 @@ def route_class(
     timeout: float | None = None,
     retries: int = RETRIES,
     backoff: float = BACKOFF,
+    window: int = 1,
     **filters: Regex,
 ) -> Route:
     """Lead the messages of every channel that a consumer class serves to that class.
@@ -177,7 +153,7 @@ def route_class(
         raise RoutingError(
             f"consumer: {found!r}; expected a class with channel_names(); see route()"
         )
-    limits = Limits(on_error, timeout, retries, backoff)
+    limits = Limits(on_error, timeout, retries, backoff, window)
     return Route(sorted(names()), found, limits, filters)
 
 
@@ -201,6 +177,10 @@ class Router:
         self.channels = frozenset(_channels(entries))
         self.routes = tuple(dict.fromkeys(_routes(entries)))
         self._tests = {channel: _compile(entries, channel) for channel in self.channels}
+        self._has_windows = any(each.window > 1 for each in self.routes)
+        self._frame_tests = tuple(
+            zip(self._tests.get(RECEIVE, ()), _compile(entries, RECEIVE, lenient=True), strict=True)
+        )
         self._websocket_tests = [
             test
             for channel in self.channels
@@ -222,6 +202,23 @@ class Router:
         A filter on a key that only later events have (`text`, `code`) counts as matching here.
         """
         return any(test(message) is not None for test in self._websocket_tests)
+
+    def window_of(self, message: Mapping[str, Any]) -> int:
+        """Return the window of the socket of a `websocket.connect` message.
+
+        That of the route that its frames will take; the smallest, if what is in them decides.
+        """
+        if not self._has_windows:
+            return 1
+        windows = []
+        for test, lenient_test in self._frame_tests:
+            found = lenient_test(message)
+            if found is None:
+                continue
+            windows.append(found.route.window)
+            if test(message) is not None:
+                break  # every frame that comes so far is for this one
+        return min(windows, default=1)
 
 
 def _channels(entries: Iterable[Entry]) -> Iterator[str]:

@@ -305,9 +305,13 @@ class Worker:
         ack = None
         if channel == "websocket.receive" and reply is not None:
             ack = (reply, content.get("order", 0))
-        elif channel == "websocket.connect" and reply is not None and not outbox.answered(reply):
-            # A path with a route is accepted unless its consumer says otherwise.
-            outbox.send(reply, {"accept": True})
+        elif channel == "websocket.connect" and reply is not None:
+            if not outbox.answered(reply):
+                # A path with a route is accepted unless its consumer says otherwise.
+                outbox.send(reply, {"accept": True})
+            window = self.router.window_of(content)
+            if window > 1:
+                outbox.widen(reply, window)
         failures = outbox.flush(ack=ack)
         if failures:
             _log_lost(failures, match)
@@ -365,7 +369,8 @@ class Worker:
     def _answer_connect(self, message: dict[str, Any]) -> None:
         """Answer a handshake without a route for ``websocket.connect``."""
         if self.router.accepts_websocket(message):
-            self._reply(message, {"accept": True})
+            window = self.router.window_of(message)
+            self._reply(message, {"accept": True, **({"window": window} if window > 1 else {})})
             return
         socket = self._socket_of(message["reply_channel"]) if self._socket_of else None
         answer = _NOT_FOUND if socket is None else self._show_to_site(message, socket)

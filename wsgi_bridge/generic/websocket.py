@@ -23,8 +23,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from wsgi_bridge.consumers import Channel, Group, Message
+from wsgi_bridge.limits import BACKOFF, RETRIES
 from wsgi_bridge.outbox import current_outbox
-from wsgi_bridge.routing import BACKOFF, RETRIES, Regex, Route, route_class
+from wsgi_bridge.routing import Regex, Route, route_class
 
 __all__ = ["BaseConsumer", "JsonWebsocketConsumer", "WebsocketConsumer"]
 
@@ -66,6 +67,7 @@ class BaseConsumer:
         timeout: float | None = None,
         retries: int = RETRIES,
         backoff: float = BACKOFF,
+        window: int = 1,
         **filters: Regex,
     ) -> Route:
         """Return a route to this class, or to a subclass with these class attributes."""
@@ -78,6 +80,7 @@ class BaseConsumer:
             timeout=timeout,
             retries=retries,
             backoff=backoff,
+            window=window,
             **filters,
         )
 

@@ -5,9 +5,10 @@ contract asks for: the table of answers and the order and flow of MESSAGES.md se
 no socket, layer or clock. Its owner (``server/websocket.py``) feeds it and writes what it has to
 send.
 
-A connection holds back the next ``websocket.receive`` until the earlier ones are acknowledged
-(``window`` of them may be unacknowledged); what arrives meanwhile waits in ``inbox``, and
-``is_reading`` says when the socket should not be read.
+A connection holds back the next ``websocket.receive`` while ``window`` earlier ones, one unless an
+answer said otherwise, are unacknowledged; what arrives meanwhile waits in ``inbox``, and
+``is_reading`` says when the socket should not be read. Acknowledgements are of one event each: with
+a window above one they come in any order.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ try:
 except ImportError:  # a platform without the library's C extension
     from websockets.utils import apply_mask
 
+from wsgi_bridge.messages import MAX_WINDOW
 from wsgi_bridge.protocols.frames import (
     ABNORMAL_CLOSURE,
     FINAL_BINARY,
@@ -81,8 +83,8 @@ class WebSocketConnection:
     socket.
     """
 
-    __slots__ = ("_awaited", "_fragments", "_handshake", "_is_text", "_outgoing", "_protocol",
-                 "_unread", "acked", "close_code", "close_reason",
+    __slots__ = ("_acked_early", "_awaited", "_fragments", "_handshake", "_is_text", "_outgoing",
+                 "_protocol", "_unread", "acked", "close_code", "close_reason",
                  "compress_threshold", "deflate_bits", "ignored", "inbox", "max_size", "order",
                  "state", "status", "window")  # fmt: skip
 
@@ -92,7 +94,8 @@ class WebSocketConnection:
         self.max_size = max_size
         self.compress_threshold = compress_threshold
         self.order = 0
-        self.acked = 0
+        self.acked = 0  # every event up to this one is acknowledged
+        self._acked_early: set[int] | None = None  # those beyond the first that is not
         self.window = 1
         self.inbox: deque[str | bytes] | None = None
         self.deflate_bits = 0  # the window bits that frames are compressed with; 0: not compressed
@@ -126,7 +129,7 @@ class WebSocketConnection:
 
         The caller sends it as a ``websocket.receive`` with ``order``, which this has advanced.
         """
-        if not self.inbox or self.order - self.acked >= self.window:
+        if not self.inbox or self.unacknowledged >= self.window:
             return None
         self.order += 1
         return self.inbox.popleft()
@@ -138,10 +141,33 @@ class WebSocketConnection:
             self.inbox = deque()
         self.inbox.appendleft(content)
 
+    @property
+    def unacknowledged(self) -> int:
+        """How many events a worker is not done with yet."""
+        outstanding = self.order - self.acked
+        return outstanding - len(self._acked_early) if self._acked_early else outstanding
+
     def acknowledge(self, order: int) -> None:
-        """Note that the worker is done with every event up to ``order``."""
-        if self.acked < order <= self.order:
-            self.acked = order
+        """Note that the worker is done with the event ``order``, and with no other."""
+        if not self.acked < order <= self.order:
+            return
+        early = self._acked_early
+        if order > self.acked + 1:
+            if early is None:
+                early = self._acked_early = set()
+            early.add(order)
+            return
+        self.acked = order
+        while early and self.acked + 1 in early:
+            self.acked += 1
+            early.remove(self.acked)
+
+    def give_up(self, last: int) -> int:
+        """Take the events up to ``last`` for acknowledged; return how many were not."""
+        before = self.unacknowledged
+        for order in range(self.acked + 1, min(last, self.order) + 1):
+            self.acknowledge(order)
+        return before - self.unacknowledged
 
     # Answers of a consumer: the table of MESSAGES.md section 3, a return per row
 
@@ -155,6 +181,9 @@ class WebSocketConnection:
             return
         if self.state is not OPEN:
             return
+        window = message.get("window")
+        if window is not None:
+            self.window = max(1, min(window, MAX_WINDOW))
         if text is not None or data is not None:
             self._send_data(text, data)
         close = message.get("close")
@@ -340,6 +369,7 @@ class WebSocketConnection:
             bits = [first.remote_max_window_bits, first.local_max_window_bits]
         return {
             "order": self.order,
+            "window": self.window,
             "unread": bytes(self._unread),
             "inbox": list(self.inbox or ()),
             "deflate": bits,

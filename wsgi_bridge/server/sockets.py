@@ -94,6 +94,7 @@ class WebSockets:
         )
         machine.status = 101
         machine.order = machine.acked = state["order"]
+        machine.window = state.get("window", 1)  # a process of an earlier version does not say
         machine.inbox = deque(state["inbox"]) or None
         watcher = self.server.loop.io(sock.fileno(), READ)
         owner = WebSocketOwner(self, sock, watcher, machine, state["path"])

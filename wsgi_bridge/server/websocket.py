@@ -56,8 +56,9 @@ class WebSocketOwner:
     else posts to its reply channel. All methods run in the hub.
     """
 
-    __slots__ = ("__weakref__", "_held", "_is_closing", "_is_disconnected", "_is_posted",
-                 "_is_reading", "_is_unanswered", "_was_open", "deadline", "machine", "out", "path",
+    __slots__ = ("__weakref__", "_awaited", "_held", "_is_closing", "_is_disconnected",
+                 "_is_posted", "_is_reading", "_is_unanswered", "_was_open", "deadline", "machine",
+                 "out", "path",
                  "reply_channel", "request", "sock", "sockets", "started",
                  "watcher")  # fmt: skip
 
@@ -85,6 +86,7 @@ class WebSocketOwner:
         self.out = Outbound(sockets.server.loop, sock, self._on_progress, self._on_lost)
         self.deadline = NEVER
         sockets.server.timed.add(self)
+        self._awaited = 0  # the event, and those before it, that `deadline` is about
         self._is_reading = True
         self._is_disconnected = False
         self._is_closing = False
@@ -112,6 +114,8 @@ class WebSocketOwner:
             machine.acknowledge(ack)
         if machine.state is OPEN and machine.acked == machine.order:
             self.deadline = NEVER
+        elif ack is not None and machine.state is OPEN and machine.acked >= self._awaited:
+            self._await_acknowledgements()
         if self.out.size:
             self._check_write_buffer()
         self._process()
@@ -300,16 +304,27 @@ class WebSocketOwner:
             self._is_unanswered = False  # nor will it be answered now
             self._depart()
         else:
-            self._give_up_event()
+            self._give_up_events()
 
     def _set_deadline(self, delay: float) -> None:
         self.deadline = self.sockets.server.clock() + delay
 
-    def _give_up_event(self) -> None:
+    def _await_acknowledgements(self) -> None:
+        """Wait for all that is unacknowledged now; later events are waited for after these.
+
+        So that each gets the layer's expiry at least and twice that at most, whatever the window.
+        """
+        self._awaited = self.machine.order
+        self._set_deadline(self.sockets.server.layer.expiry)
+
+    def _give_up_events(self) -> None:
         """No worker acknowledged an event within the layer's expiry: it is lost, go on."""
-        self.sockets.server.counters.unacknowledged_count += 1
-        logger.warning("an event of %s was not acknowledged: counted as lost", self.path)
-        self.machine.acknowledge(self.machine.order)
+        lost = self.machine.give_up(self._awaited)
+        self.sockets.server.counters.unacknowledged_count += lost
+        if lost:
+            logger.warning("not acknowledged, and counted as lost: %d of %s", lost, self.path)
+        if self.machine.acked != self.machine.order:
+            self._await_acknowledgements()
         self._process()
 
     def _send_events(self) -> None:
@@ -339,7 +354,8 @@ class WebSocketOwner:
     def _count_event(self) -> None:
         server = self.sockets.server
         server.counters.websocket_messages_count += 1
-        self.deadline = server.clock() + server.layer.expiry
+        if self.machine.acked >= self._awaited:
+            self._await_acknowledgements()
 
     def _settle_event(self, content: str | bytes, refusal: ChannelLayerError | None) -> None:
         """Learn what became of a posted event; the next one goes out after it."""
@@ -399,7 +415,7 @@ class WebSocketOwner:
     def _disconnect(self) -> None:
         """Give up the socket; events that wait for a consumer still go out, in order."""
         self._is_disconnected = True
-        self._set_deadline(self.sockets.server.layer.expiry)
+        self._await_acknowledgements()
         self._stop_reading()
         if self.out.is_lost:
             self.watcher.close()

@@ -64,7 +64,7 @@ def test_an_idle_connection_can_be_handed_over_with_what_it_has_not_understood()
     machine.acknowledge(1)
     machine.receive_data(client_frame(TEXT, b"partial")[:5])
     state = machine.dump_state()
-    expected = {"order": 1, "inbox": [], "unread": client_frame(TEXT, b"partial")[:5]}
+    expected = {"order": 1, "window": 1, "inbox": [], "unread": client_frame(TEXT, b"partial")[:5]}
     assert state == {**expected, "deflate": [12, 15]}
 
 
