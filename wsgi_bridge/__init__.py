@@ -20,8 +20,10 @@ from wsgi_bridge.exceptions import (
     RoutingError,
 )
 from wsgi_bridge.generic import JsonWebsocketConsumer, WebsocketConsumer, WebsocketDemultiplexer
+from wsgi_bridge.http_sessions import http_session
 from wsgi_bridge.layers import open_layer
 from wsgi_bridge.routing import include, route, route_class
+from wsgi_bridge.sessions import channel_session
 
 __all__ = [
     "Bridge",
@@ -43,6 +45,8 @@ __all__ = [
     "RoutingError",
     "WebsocketConsumer",
     "WebsocketDemultiplexer",
+    "channel_session",
+    "http_session",
     "include",
     "open_layer",
     "route",

@@ -34,6 +34,7 @@ from wsgi_bridge.outbox import (
 
 if TYPE_CHECKING:
     from wsgi_bridge.layers.base import BaseLayer
+    from wsgi_bridge.sessions import ChannelSession
 
 __all__ = ["Channel", "Group", "Message", "Outbox", "get_default_layer", "set_default_layer"]
 
@@ -127,9 +128,13 @@ class Group:
 class Message:
     """A message as its consumer sees it: a mapping of its keys, and the channels around it.
 
-    `content` is the dict itself, the consumer's to change; attributes may be added (a session, a
-    user).
+    `content` is the dict itself, the consumer's to change; attributes may be added: those below are
+    by the decorators of their names.
     """
+
+    channel_session: ChannelSession
+    http_session: Any
+    user: Any
 
     __slots__ = ("__dict__", "_reply_channel", "channel_layer", "channel_name", "content")
 

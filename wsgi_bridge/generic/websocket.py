@@ -19,13 +19,15 @@ See `wsgi_bridge.generic.multiplex` for several streams on one socket.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 from wsgi_bridge.consumers import Channel, Group, Message
+from wsgi_bridge.http_sessions import HttpSession
 from wsgi_bridge.limits import BACKOFF, RETRIES
 from wsgi_bridge.outbox import current_outbox
 from wsgi_bridge.routing import Regex, Route, route_class
+from wsgi_bridge.sessions import channel_session
 
 __all__ = ["BaseConsumer", "JsonWebsocketConsumer", "WebsocketConsumer"]
 
@@ -44,13 +46,22 @@ class BaseConsumer:
 
     #: The method that handles the messages of each channel.
     method_mapping: ClassVar[Mapping[str, str]] = {}
+    #: Whether messages have `channel_session`, the session of their socket.
+    channel_session: ClassVar[bool] = False
+    #: What gives messages `http_session`, such as `wsgi_bridge.contrib.django.http_session_user`.
+    http_session: ClassVar[HttpSession | None] = None
 
     def __init__(self, message: Message, /, **kwargs: Any) -> None:
         """Handle `message`; `kwargs` are the named groups. Raise what the method raises."""
         self.message = message
         self.kwargs = kwargs
         self.path: str = message.get("path", "")
-        self.dispatch(message, **kwargs)
+        handle: Callable[..., object] = self.dispatch
+        if self.http_session is not None:
+            handle = self.http_session(handle)
+        if self.channel_session:
+            handle = channel_session(handle)
+        handle(message, **kwargs)
 
     @classmethod
     def channel_names(cls) -> set[str]:

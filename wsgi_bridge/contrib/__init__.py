@@ -1,0 +1,1 @@
+"""What knows a web framework: a module each, which imports it. Nothing else imports these."""
