@@ -4,15 +4,14 @@ import os
 
 import django
 from django.conf import settings
-from django.contrib.auth import authenticate, get_user, login
-from django.contrib.sessions.middleware import SessionMiddleware
+from django.contrib.auth import authenticate, login
 from django.core.wsgi import get_wsgi_application
-from django.db import close_old_connections
-from django.http import HttpRequest, HttpResponse, parse_cookie
+from django.http import HttpResponse
 from django.urls import path
 from django.views.decorators.http import require_POST
 
 from wsgi_bridge import Bridge, DenyConnection, Group, route
+from wsgi_bridge.contrib.django import http_session_user
 
 settings.configure(
     SECRET_KEY="change me",
@@ -56,27 +55,24 @@ urlpatterns = [path("sign-in", sign_in), path("announce", announce)]
 
 
 # start: socket
-def user_of(message):
-    """Return the user of the Django session whose cookie came with the opening handshake."""
-    cookies = [value.decode("latin-1") for name, value in message["headers"] if name == b"cookie"]
-    request = HttpRequest()
-    request.COOKIES = parse_cookie("; ".join(cookies))
-    SessionMiddleware(lambda request: None).process_request(request)
-    try:
-        return get_user(request)
-    finally:
-        # A consumer runs outside Django's request cycle, which would do this.
-        close_old_connections()
-
-
+@http_session_user
 def join_news(message):
-    if not user_of(message).is_authenticated:
+    if not message.user.is_authenticated:
         raise DenyConnection("sign in first")
     Group("news").add(message.reply_channel)
 
 
+@http_session_user
+def comment(message):
+    text = f"{message.user.get_username()}: {message['text']}"
+    Group("news").send({"text": text})
+
+
 application = Bridge(
     get_wsgi_application(),
-    routing=[route("websocket.connect", join_news, path=r"^/news$")],
+    routing=[
+        route("websocket.connect", join_news, path=r"^/news$"),
+        route("websocket.receive", comment, path=r"^/news$"),
+    ],
 )
 # end: socket

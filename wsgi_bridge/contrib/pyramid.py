@@ -34,7 +34,7 @@ class PyramidSession(HttpSession):
         self._site = site
 
     def fill(self, message: Message, environ: dict[str, Any]) -> Save | None:
-        """Give `message` the session; raise ConfigurationError if there is no factory."""
+        """Give `message` the session; raise AttributeError if there is no session factory."""
         with self._site.request_context(environ) as request:
             message.http_session = request.session
         return None
