@@ -50,7 +50,7 @@ def stored():
     """Return what the one session of the database holds."""
     from django.contrib.sessions.models import Session
 
-    [session] = Session.objects.all()
+    session = Session.objects.get()
     return session.get_decoded()
 
 
@@ -143,7 +143,7 @@ def test_the_session_keeps_its_key_when_the_secret_has_changed(contrib):
         with override_settings(**changed):
             for _ in range(2):
                 assert client.websocket("/").receive() == "ada"
-    assert stored()["_auth_user_id"]
+            assert stored()["_auth_user_id"]
 
 
 def test_connections_are_looked_after_around_each_consumer(contrib, monkeypatch):
