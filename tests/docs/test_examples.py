@@ -44,6 +44,7 @@ SERVED = {
     "orders_push": "application",
     "orders_site": "site",
     "pyramid_site": "application",
+    "sessions": "application",
     "streaming": "application",
 }
 # Run beside a site, by test_asyncio.py.
@@ -179,6 +180,35 @@ def test_a_session_authorises_a_socket(serve: Serve) -> None:
         assert mine.ping().wait(TIMEOUT)
 
 
+def test_a_socket_remembers_its_game(serve: Serve) -> None:
+    site = serve("sessions")
+    with site.socket("/guess") as game:
+        low, high, count = 0, 99, 0
+        answer = ""
+        while not answer.startswith("yes"):
+            number, count = (low + high) // 2, count + 1
+            game.send(str(number))
+            answer = receive(game)
+            low, high = (number + 1, high) if answer == "higher" else (low, number - 1)
+        assert answer == f"yes, at guess {count}"
+
+
+def test_a_socket_knows_its_visitor(serve: Serve) -> None:
+    site = serve("sessions")
+    assert site.refusal("/greet") == (403, "sign in first")
+    site.request("/sign-in/ada", {})
+    with site.socket("/greet") as greeting:
+        greeting.send("hello")
+        assert receive(greeting) == "hello, ada"
+
+
+def test_clicks_at_once_are_all_counted(serve: Serve) -> None:
+    with serve("sessions").socket("/clicks") as clicks:
+        for _ in range(20):
+            clicks.send("click")
+        assert max(int(receive(clicks)) for _ in range(20)) == 20
+
+
 def test_a_ticket_authorises_a_socket(serve: Serve) -> None:
     site = serve("authorise_ticket")
     path = json.loads(site.request("/documents/7")[1])["socket"]
@@ -204,6 +234,8 @@ def test_a_django_user_hears_the_news(serve: Serve, tmp_path: Path) -> None:
     with site.socket("/news") as news:
         site.request("/announce", {"text": "it works"})
         assert receive(news) == "it works"
+        news.send("hello")
+        assert receive(news) == "ada: hello"
 
 
 def test_a_pyramid_view_pushes(serve: Serve) -> None:
