@@ -82,7 +82,8 @@ class ChannelSession(MutableMapping[str, Any]):
         mine = self._check(self._data)
         if _pack(mine) == self._packed and not self._has_new_handshake and not self._is_old():
             return False
-        self._write(functools.partial(_merge, msgpack.unpackb(self._packed), mine))
+        packed = self._packed
+        self._write(mine, lambda theirs: _merge(msgpack.unpackb(packed), mine, theirs))
         return True
 
     def change(self, function: Callable[[Data], object]) -> None:
@@ -102,7 +103,7 @@ class ChannelSession(MutableMapping[str, Any]):
             return self._check(theirs)
 
         self._version = None
-        self._write(changed)
+        self._write({}, changed)
 
     @property
     def handshake(self) -> Data | None:
@@ -137,13 +138,14 @@ class ChannelSession(MutableMapping[str, Any]):
         data: Data = value["data"]
         return data
 
-    def _write(self, merge: Callable[[Data], Data]) -> None:
-        """Save `merge(what is stored)`, until nobody else has saved meanwhile."""
-        theirs: Data = msgpack.unpackb(self._packed)
+    def _write(self, data: Data, merge: Callable[[Data], Data]) -> None:
+        """Save `data`, or `merge(what is stored)` if that is not known to be what was loaded.
+
+        Does so until nobody else has saved meanwhile.
+        """
         while True:
             if self._version is None:
-                theirs = self._load()
-            data = merge(theirs)
+                data = merge(self._load())
             # One that is gone went with its socket, or with all that the layer had. It stays gone:
             # nobody would end it.
             is_gone = self._was_stored and self._version == 0
