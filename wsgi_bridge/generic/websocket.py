@@ -2,8 +2,8 @@
 
 What it is: the generic WebSocket classes of Django Channels 1.1
 (`channels/generic/websockets.py`), without Django. An instance is made for every message and
-lives as long as it is handled: state that must outlast it belongs elsewhere. What it is not: a
-connection. Frames come one at a time and in order whatever class handles them, so
+lives as long as it is handled: state that must outlast it belongs in `channel_session`. What it is
+not: a connection. Frames come one at a time and in order whatever class handles them, so
 `strict_ordering` is gone.
 
 Where it differs from Channels 1.1:
