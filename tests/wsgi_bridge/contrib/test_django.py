@@ -15,10 +15,16 @@ EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
 CONNECT, RECEIVE = "websocket.connect", "websocket.receive"
 
 
+@pytest.fixture(scope="module")
+def database(tmp_path_factory):
+    """A file: each greenlet has a connection of its own where gevent has patched threads."""
+    return str(tmp_path_factory.mktemp("django") / "site.sqlite3")
+
+
 @pytest.fixture
-def contrib(monkeypatch):
+def contrib(monkeypatch, database):
     """The module under test, in a project that is set up. A process has one project at most."""
-    monkeypatch.setenv("SITE_DATABASE", ":memory:")
+    monkeypatch.setenv("SITE_DATABASE", database)
     monkeypatch.setattr(sys, "path", [str(EXAMPLES), *sys.path])
     importlib.import_module("django_site")
     from django.contrib.auth.models import User
