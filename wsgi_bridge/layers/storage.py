@@ -22,6 +22,7 @@ from wsgi_bridge.layers.storage_base import (
     Position,
     Recovered,
     Released,
+    Scheduled,
     Storage,
     Stored,
     new_epoch,
@@ -179,10 +180,21 @@ class MemoryStorage(Storage):
     # Scheduled messages.
 
     def _schedule(
-        self, channel: str, key: str, message: dict[str, Any], due: float, every: float
+        self,
+        channel: str,
+        key: str,
+        message: dict[str, Any],
+        due: float,
+        every: float,
+        keep_time: bool,
     ) -> None:
+        name = (channel, key)
         with self._locked():
-            self._plan((channel, key), _Planned(due, due, every, message))
+            earlier = self._plans.get(name)
+            if keep_time and earlier is not None and earlier.every == every:
+                self._plans[name] = earlier._replace(message=message)
+            else:
+                self._plan(name, _Planned(due, due, every, message))
 
     def _plan(self, name: tuple[str, str], planned: _Planned) -> None:
         self._plans[name] = planned
@@ -213,6 +225,12 @@ class MemoryStorage(Storage):
         for wake in wakes:
             wake()
         return Released(number, following)
+
+    def scheduled(self) -> Scheduled:
+        """Return how many there are, and when the next is due; see Storage."""
+        with self._locked():
+            name = self._first_of_timetable()
+            return Scheduled(len(self._plans), None if name is None else self._plans[name].at)
 
     def _first_of_timetable(self) -> tuple[str, str] | None:
         """Return what is put next, after what no longer holds has been dropped before it."""

@@ -40,6 +40,7 @@ __all__ = [
     "Position",
     "Recovered",
     "Released",
+    "Scheduled",
     "Storage",
     "Stored",
     "Will",
@@ -68,6 +69,13 @@ class Stored(NamedTuple):
 
 class Released(NamedTuple):
     """How many scheduled messages were put on their channels; when the next is due, if any."""
+
+    number: int
+    next_due: float | None
+
+
+class Scheduled(NamedTuple):
+    """How many messages are scheduled; when the next is due, if any."""
 
     number: int
     next_due: float | None
@@ -157,12 +165,15 @@ class Storage(ABC):
         *,
         key: str | None = None,
         every: float = 0.0,
+        keep_time: bool = False,
     ) -> str:
         """Have a copy of `message` put on `channel` at the time `due`, by `release_due`.
 
         It replaces an earlier one for this channel under the same `key`. Returned is the key, a
         random one unless given. With `every`, in seconds, it is put again
         each time that many seconds after `due`; where periods were missed, once for all of them.
+        With `keep_time`, one that it replaces and that has the same `every` leaves it its time: who
+        schedules what is scheduled already, when a process starts say, does not put it off.
         Stays until it is put or cancelled: what is scheduled does not expire.
         """
         check_channel(channel)
@@ -171,12 +182,18 @@ class Storage(ABC):
         check_key(key)
         if every:
             _positive("every", every)
-        self._schedule(channel, key, self._copy(message), float(due), every)
+        self._schedule(channel, key, self._copy(message), float(due), float(every), keep_time)
         return key
 
     @abstractmethod
     def _schedule(
-        self, channel: str, key: str, message: dict[str, Any], due: float, every: float
+        self,
+        channel: str,
+        key: str,
+        message: dict[str, Any],
+        due: float,
+        every: float,
+        keep_time: bool,
     ) -> None: ...
 
     def cancel(self, channel: str, key: str) -> bool:
@@ -196,6 +213,10 @@ class Storage(ABC):
         that it is no longer scheduled is one step. One whose channel is full stays, and is due
         again RETRY_DELAY seconds later. `next_due` is in the past if there are more.
         """
+
+    @abstractmethod
+    def scheduled(self) -> Scheduled:
+        """Return how many messages are scheduled, and when the next is due."""
 
     # Logs.
 

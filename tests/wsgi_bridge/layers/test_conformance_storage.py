@@ -118,17 +118,40 @@ class TellsNoNextTime(MemoryStorage):
 
 
 class ReleasesTheLastFirst(MemoryStorage):
-    def _schedule(self, channel, key, message, due, every):
-        super()._schedule(channel, key, message, -due, every)
+    def _schedule(self, channel, key, message, due, every, keep_time):
+        super()._schedule(channel, key, message, -due, every, keep_time)
 
 
 class MixesUpKeys(MemoryStorage):
     """A key for all channels."""
 
-    def _schedule(self, channel, key, message, due, every):
+    def _schedule(self, channel, key, message, due, every, keep_time):
         for name in [name for name in self._plans if name[1] == key]:
             del self._plans[name]
-        super()._schedule(channel, key, message, due, every)
+        super()._schedule(channel, key, message, due, every, keep_time)
+
+
+class AlwaysPutsOff(MemoryStorage):
+    """Who starts often keeps what is scheduled from ever being due."""
+
+    def _schedule(self, channel, key, message, due, every, keep_time):
+        super()._schedule(channel, key, message, due, every, False)
+
+
+class NeverPutsOff(MemoryStorage):
+    """Another period keeps the time too."""
+
+    def _schedule(self, channel, key, message, due, every, keep_time):
+        earlier = self._plans.get((channel, key))
+        if keep_time and earlier is not None:
+            self._plans[channel, key] = earlier._replace(every=every)
+        super()._schedule(channel, key, message, due, every, keep_time)
+
+
+class TellsWhenTheLastIsDue(MemoryStorage):
+    def scheduled(self):
+        last = max((planned.at for planned in self._plans.values()), default=None)
+        return super().scheduled()._replace(next_due=last)
 
 
 class NeverCancels(MemoryStorage):
@@ -267,6 +290,10 @@ BROKEN = [
     (TellsNoNextTime, "test_a_message_is_put_when_it_is_due"),
     (ReleasesTheLastFirst, "test_the_earliest_comes_first"),
     (MixesUpKeys, "test_a_message_is_scheduled_once_for_each_key"),
+    (AlwaysPutsOff, "test_what_is_scheduled_already_may_keep_its_time"),
+    (AlwaysPutsOff, "test_what_is_overdue_is_put_although_it_is_scheduled_again"),
+    (NeverPutsOff, "test_what_is_scheduled_already_may_keep_its_time"),
+    (TellsWhenTheLastIsDue, "test_it_tells_what_is_scheduled"),
     (NeverCancels, "test_a_cancelled_message_is_never_put"),
     (NeverCancels, "test_a_repeated_message_can_be_cancelled"),
     (LosesWhatFindsAChannelFull, "test_a_message_to_a_full_channel_stays_scheduled"),

@@ -56,6 +56,44 @@ class ScheduleTests(StorageCase):
         assert self.release(1) is None
         assert sorted(self.drain("a", "b")) == [("a", {"n": 3}), ("b", {"n": 2})]
 
+    def test_what_is_scheduled_already_may_keep_its_time(self) -> None:
+        """`keep_time`: the message is the new one; the time only where the period is another."""
+        self.other.schedule("a", {"n": 1}, self.clock() + 10, key="key", every=10)
+        self.clock.advance(9)
+
+        def again(message: dict[str, Any], due: float, every: float) -> None:
+            self.storage.schedule("a", message, due, key="key", every=every, keep_time=True)
+
+        again({"n": 2}, self.clock() + 10, 10)
+        self.clock.advance(1)
+        assert self.release(1) == 10
+        assert self.drain("a") == [("a", {"n": 2})]
+        again({"n": 3}, self.clock() + 5, 5)
+        assert self.release(0) == 5
+        assert self.storage.cancel("a", "key")
+        again({"n": 4}, self.clock() + 7, 5)
+        assert self.release(0) == 7
+
+    def test_what_is_overdue_is_put_although_it_is_scheduled_again(self) -> None:
+        """`keep_time`: nobody released it in time, and a process that starts comes first."""
+        self.other.schedule("a", {"n": 1}, self.clock(), key="key", every=10)
+        self.clock.advance(3)
+        self.storage.schedule("a", {"n": 2}, self.clock() + 10, key="key", every=10, keep_time=True)
+        assert self.release(1) == 7
+        assert self.drain("a") == [("a", {"n": 2})]
+
+    def test_it_tells_what_is_scheduled(self) -> None:
+        """`scheduled`: how many, and when the next is due."""
+        assert self.storage.scheduled() == (0, None)
+        for number in range(3):
+            self.other.schedule(f"a{number}", {}, self.clock() + number, key="key")
+        self.other.schedule("a0", {}, self.clock() + 5, key="key")
+        assert self.storage.scheduled() == (3, self.clock() + 1)
+        self.storage.cancel("a1", "key")
+        self.clock.advance(2)
+        self.release(1)
+        assert self.storage.scheduled() == (1, self.clock() + 3)
+
     def test_messages_without_a_key_are_apart(self) -> None:
         """Each has a random key, which is returned."""
         keys = {self.other.schedule("a", {"n": n}, self.clock()) for n in range(3)}

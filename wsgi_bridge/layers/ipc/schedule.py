@@ -15,7 +15,7 @@ from wsgi_bridge.layers.ipc.session import Session
 from wsgi_bridge.layers.storage_base import RETRY_DELAY, Released, next_due
 from wsgi_bridge.names import reader_of
 
-__all__ = ["cancel", "clear", "following", "is_due", "plan", "release"]
+__all__ = ["cancel", "clear", "count", "following", "is_due", "plan", "release"]
 
 _PLAN = struct.Struct("<ddd")
 _TIME = struct.Struct(">d")
@@ -25,9 +25,21 @@ def _name(channel: str, key: str) -> bytes:
     return channel.encode() + b"\0" + key.encode()
 
 
-def plan(session: Session, channel: str, key: str, packed: bytes, due: float, every: float) -> None:
+def plan(
+    session: Session,
+    channel: str,
+    key: str,
+    packed: bytes,
+    due: float,
+    every: float,
+    keep_time: bool,
+) -> None:
     """Schedule a packed message, instead of an earlier one of that name."""
     name = _name(channel, key)
+    row = session.txn.get(b"u" + name)
+    if keep_time and row is not None and _PLAN.unpack_from(row)[2] == every:
+        session.txn.put(b"u" + name, row[: _PLAN.size] + packed)
+        return
     _remove(session, name)
     _put(session, name, due, due, every, packed)
 
@@ -43,6 +55,11 @@ def following(session: Session) -> float | None:
         due: float = _TIME.unpack_from(key)[0]
         return due
     return None
+
+
+def count(session: Session) -> int:
+    """Return how many messages are scheduled."""
+    return sum(1 for _ in session.scan(b"t"))
 
 
 def is_due(session: Session) -> bool:

@@ -22,6 +22,7 @@ from wsgi_bridge.layers.storage_base import (
     Position,
     Recovered,
     Released,
+    Scheduled,
     Storage,
     Stored,
 )
@@ -115,10 +116,18 @@ class IpcStorage(Storage):
     # Scheduled messages.
 
     def _schedule(
-        self, channel: str, key: str, message: dict[str, Any], due: float, every: float
+        self,
+        channel: str,
+        key: str,
+        message: dict[str, Any],
+        due: float,
+        every: float,
+        keep_time: bool,
     ) -> None:
         packed = encode_message(message)
-        self._write(lambda session: schedule.plan(session, channel, key, packed, due, every))
+        self._write(
+            lambda session: schedule.plan(session, channel, key, packed, due, every, keep_time)
+        )
 
     def _cancel(self, channel: str, key: str) -> bool:
         return self._write(lambda session: schedule.cancel(session, channel, key))
@@ -131,6 +140,12 @@ class IpcStorage(Storage):
         capacity_of, expiry = self._layer.capacity_of, self._layer.expiry
         return self._write(
             lambda session: schedule.release(session, queues, capacity_of, expiry, limit)
+        )
+
+    def scheduled(self) -> Scheduled:
+        """Return how many there are, which walks over all, and when the next is due."""
+        return self._read_only(
+            lambda session: Scheduled(schedule.count(session), schedule.following(session))
         )
 
     # Logs.

@@ -14,6 +14,7 @@ from wsgi_bridge.layers.storage_base import (
     Position,
     Recovered,
     Released,
+    Scheduled,
     Storage,
     Stored,
 )
@@ -48,9 +49,15 @@ class LocalFirstStorage(Storage):
         return self._shared._save(key, value, deadline, owner, expected_version)
 
     def _schedule(
-        self, channel: str, key: str, message: dict[str, Any], due: float, every: float
+        self,
+        channel: str,
+        key: str,
+        message: dict[str, Any],
+        due: float,
+        every: float,
+        keep_time: bool,
     ) -> None:
-        self._shared._schedule(channel, key, message, due, every)
+        self._shared._schedule(channel, key, message, due, every, keep_time)
 
     def _cancel(self, channel: str, key: str) -> bool:
         return self._shared._cancel(channel, key)
@@ -58,6 +65,10 @@ class LocalFirstStorage(Storage):
     def release_due(self, limit: int = RELEASED) -> Released:
         """Put what is due, in the shared layer; see Storage."""
         return self._shared.release_due(limit)
+
+    def scheduled(self) -> Scheduled:
+        """Return how many there are, and when the next is due, in the shared layer; see Storage."""
+        return self._shared.scheduled()
 
     def _append(self, log: str, message: dict[str, Any], keep: int, ttl: float) -> Position:
         return self._shared._append(log, message, keep, ttl)

@@ -21,7 +21,13 @@ from wsgi_bridge.layers.redis.connection import command
 from wsgi_bridge.layers.redis.core import Request
 from wsgi_bridge.layers.redis.scripts import SCRIPTS
 from wsgi_bridge.layers.redis.values import ValueOperations
-from wsgi_bridge.layers.storage_base import RELEASED, RETRY_DELAY, Released, next_due
+from wsgi_bridge.layers.storage_base import (
+    RELEASED,
+    RETRY_DELAY,
+    Released,
+    Scheduled,
+    next_due,
+)
 from wsgi_bridge.names import reader_of
 
 if TYPE_CHECKING:
@@ -52,12 +58,18 @@ class ScheduleOperations(ValueOperations):
         return shard, self._layer._codec.hashed(f"{channel}\0{key}")
 
     def _schedule(
-        self, channel: str, key: str, message: dict[str, Any], due: float, every: float
+        self,
+        channel: str,
+        key: str,
+        message: dict[str, Any],
+        due: float,
+        every: float,
+        keep_time: bool,
     ) -> None:
         shard, name = self._shard_and_name(channel, key)
         head = _PLAN.pack(secrets.token_bytes(8), due, every)
         content = head + self._layer._codec.seal(channel, message)
-        call = SCRIPTS.plan.call(shard.keys.schedule, name, due, content)
+        call = SCRIPTS.plan.call(shard.keys.schedule, name, due, content, int(keep_time))
         self._layer._run([(shard, call)])
 
     def _cancel(self, channel: str, key: str) -> bool:
@@ -94,6 +106,16 @@ class ScheduleOperations(ValueOperations):
             self._settle(plans, released)
         times = [float(at) for each in following for at in each[1::2]]
         return Released(number, min(times, default=None))
+
+    def scheduled(self) -> Scheduled:
+        """Return how many there are, and when the next is due; a round trip to each shard."""
+        layer = self._layer
+        tables = [(shard, shard.keys.schedule[0]) for shard in layer._shards]
+        counts = [(shard, command("ZCARD", table)) for shard, table in tables]
+        firsts = [(shard, command("ZRANGE", table, 0, 0, "WITHSCORES")) for shard, table in tables]
+        replies = layer._run([*counts, *firsts])
+        times = [float(at) for each in replies[len(counts) :] for at in each[1::2]]
+        return Scheduled(sum(replies[: len(counts)]), min(times, default=None))
 
     def _decoded(self, shard: Shard, found: list[bytes]) -> list[_Due]:
         plans = []
