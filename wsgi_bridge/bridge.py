@@ -48,6 +48,7 @@ class Bridge:
         self._layer_pid = 0
         self._server_statistics: Callable[[], dict[str, int]] = dict
         self._route_statistics: Callable[[], dict[str, dict[str, Any]]] = dict
+        self._delay_statistics: Callable[[], dict[str, int]] = dict
 
     @property
     def layer_url(self) -> str:
@@ -125,13 +126,16 @@ class Bridge:
         return open_layer(url, **options)
 
     def statistics(self) -> dict[str, Any]:
-        """Return what this process's server counted; under ``routes`` and ``layer``, theirs.
+        """Return what this process's server counted, and others under their names.
+
+        ``routes`` and ``delays`` are its worker's, ``layer`` is the layer's.
 
         Without a server of ours around it, only the latter. Does not block on memory layers.
         """
         return {
             **self._server_statistics(),
             "routes": self._route_statistics(),
+            "delays": self._delay_statistics(),
             "layer": self.layer.global_statistics(),
         }
 
@@ -142,6 +146,10 @@ class Bridge:
     def attach_routes(self, route_statistics: Callable[[], dict[str, dict[str, Any]]]) -> None:
         """Have ``statistics`` ask the worker that runs this bridge's consumers. For workers."""
         self._route_statistics = route_statistics
+
+    def attach_delays(self, delay_statistics: Callable[[], dict[str, int]]) -> None:
+        """Have ``statistics`` ask what puts this bridge's scheduled messages. For workers."""
+        self._delay_statistics = delay_statistics
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]

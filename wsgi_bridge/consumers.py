@@ -19,8 +19,10 @@ from __future__ import annotations
 
 from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
 from copy import copy
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from wsgi_bridge.delays import DUE, Later, When, cancel, send_later
 from wsgi_bridge.exceptions import InvalidName
 from wsgi_bridge.names import check_channel, check_group
 from wsgi_bridge.outbox import (
@@ -68,6 +70,42 @@ class Channel:
             layer = self._layer or outbox.layer
             outbox.post(layer, False, self.name, content, immediately)
 
+    def send_later(
+        self,
+        content: Mapping[str, Any],
+        *,
+        delay: float | None = None,
+        at: float | datetime | None = None,
+        every: float | None = None,
+        id: str | None = None,  # noqa: A002 (MESSAGES.md)
+        immediately: bool = False,
+    ) -> str:
+        """Send a message after `delay` seconds, or `at` a time; `every` so many seconds again.
+
+        `at` is an aware datetime, or seconds since the epoch. With `every` alone, first after one
+        period. Under the same `id` a channel has one message for later: a new one replaces it. One
+        that is repeated as often, and named no time, keeps the time of the one before: so each
+        process may schedule it when it starts. Returned is the id, a random one unless given.
+
+        It is on the layer's timetable when the consumer ends, or now, as with `send`; on ipc and
+        redis it survives every process. A process that runs consumers puts it on the channel when
+        it is due. Raise as `send` does, ValueError or TypeError for a time that is none, and
+        NotImplementedError on a layer without storage.
+        """
+
+        def make(layer: BaseLayer) -> Later:
+            when = When.read(layer.clock, delay, at, every)
+            return Later.to_channel(layer, self.name, content, when, id)
+
+        return send_later(make, self._layer, immediately)
+
+    def cancel(self, id: str) -> bool:  # noqa: A002
+        """Take back the message for later of this id, at once; whether there was one.
+
+        One that was put on the channel already is not taken back.
+        """
+        return cancel(self._layer, self.name, self.name, id)
+
     def __str__(self) -> str:
         return self.name
 
@@ -113,6 +151,31 @@ class Group:
         else:
             layer = self._layer or outbox.layer
             outbox.post(layer, True, self.name, content, immediately)
+
+    def send_later(
+        self,
+        content: Mapping[str, Any],
+        *,
+        delay: float | None = None,
+        at: float | datetime | None = None,
+        every: float | None = None,
+        id: str | None = None,  # noqa: A002
+        immediately: bool = False,
+    ) -> str:
+        """Send a message to every member later, to those that are members then.
+
+        As `Channel.send_later`.
+        """
+
+        def make(layer: BaseLayer) -> Later:
+            when = When.read(layer.clock, delay, at, every)
+            return Later.to_group(layer, self.name, content, when, id)
+
+        return send_later(make, self._layer, immediately)
+
+    def cancel(self, id: str) -> bool:  # noqa: A002
+        """Take back the message for later of this id, as `Channel.cancel` does."""
+        return cancel(self._layer, DUE, self.name, id)
 
     def channels(self) -> list[str]:
         """Return the names of the members."""

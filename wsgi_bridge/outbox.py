@@ -26,6 +26,7 @@ from wsgi_bridge.exceptions import ChannelLayerError
 from wsgi_bridge.names import check_channel, check_group
 
 if TYPE_CHECKING:
+    from wsgi_bridge.delays import Later
     from wsgi_bridge.layers.base import BaseLayer
 
 __all__ = ["Outbox", "current_outbox", "get_default_layer", "layer_in_use", "set_default_layer"]
@@ -62,7 +63,8 @@ class Outbox:
             failures = outbox.flush(ack=(reply_channel, order))
     """
 
-    __slots__ = ("_entries", "_flushed", "_sent", "_token", "acknowledged", "is_shut", "layer")
+    __slots__ = ("_entries", "_flushed", "_later", "_sent", "_token", "acknowledged", "is_shut",
+                 "layer")  # fmt: skip
 
     def __init__(self, layer: BaseLayer) -> None:
         self.layer = layer
@@ -72,6 +74,7 @@ class Outbox:
         self.is_shut = False
         self._entries: list[Entry] = []
         self._sent: list[Entry] | None = None
+        self._later: list[Later] | None = None
         self._flushed = False
         self._token: Token[Outbox | None] | None = None
 
@@ -117,6 +120,21 @@ class Outbox:
         if not to_group and not ANSWER_KEYS.isdisjoint(message):
             self._sent = self._sent or []
             self._sent.append((layer, False, name, dict(message)))
+
+    def post_later(self, later: Later, immediately: bool = False) -> None:
+        """Put a message for later in the outbox, or on its layer's timetable now."""
+        if not (immediately or self._flushed):
+            self._later = [*(self._later or ()), later]
+        elif self.is_shut:
+            logger.warning("dropped: a message to %s, of a consumer's run that is over", later.name)
+        else:
+            later.schedule()
+
+    def withdraw_later(self, channel: str, key: str) -> bool:
+        """Drop a message for later that waits here; whether there was one."""
+        before = self._later or []
+        self._later = [each for each in before if (each.channel, each.full_key) != (channel, key)]
+        return len(self._later) < len(before)
 
     def answer(self, reply_channel: str) -> Mapping[str, Any] | None:
         """Return the first message that answers this socket (sent, or waiting here), or None."""
@@ -166,12 +184,26 @@ class Outbox:
         self._flushed = True
         rides = ack is not None and _add_ack(entries, self.layer, ack)
         failures: list[tuple[str, Exception]] = []
+        if self._later:
+            _schedule_all(self._later, failures)
         delivered = _deliver_all(entries, failures)
         self.acknowledged = rides and delivered
         if ack is not None and not self.acknowledged:
             alone: Entry = (self.layer, False, ack[0], {"ack": ack[1]})
             self.acknowledged = _try_deliver([alone], failures)
         return failures
+
+
+def _schedule_all(waiting: Sequence[Later], failures: list[tuple[str, Exception]]) -> None:
+    """Put messages for later on the timetables of their layers."""
+    for later in waiting:
+        try:
+            later.schedule()
+        except ChannelLayerError as exc:
+            failures.append((later.name, exc))
+        except Exception as exc:  # a third party's layer: the acknowledgement must still go out
+            logger.exception("scheduling a message to %r failed", later.name)
+            failures.append((later.name, exc))
 
 
 def _add_ack(entries: list[Entry], layer: BaseLayer, ack: tuple[str, int]) -> bool:

@@ -121,6 +121,7 @@ class ThreadWorker:
     def start(self) -> None:
         """Begin to take messages."""
         self._lead.open()
+        self._worker.start_releaser()
         for thread in self._threads:
             thread.start()
 
@@ -129,6 +130,7 @@ class ThreadWorker:
         if self._stopped.is_set():
             return
         self._stopped.set()
+        self._worker.stop()
         try:
             self._layer.send(self._bell, {})
         except ChannelLayerError:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from wsgi_bridge.consumers import Message, Outbox
 from wsgi_bridge.deadlines import Deadlines, stack_of
+from wsgi_bridge.delays import DELAY
 from wsgi_bridge.exceptions import (
     ChannelLayerError,
     ChannelLayerUnavailable,
@@ -32,7 +33,8 @@ from wsgi_bridge.exceptions import (
     DenyConnection,
 )
 from wsgi_bridge.outbox import current_outbox
-from wsgi_bridge.retries import Releaser, put_off
+from wsgi_bridge.releaser import Releaser
+from wsgi_bridge.retries import put_off
 from wsgi_bridge.route_statistics import RouteStatistics, report
 from wsgi_bridge.routing import Match
 from wsgi_bridge.wsgi import collect_response, run_wsgi
@@ -137,12 +139,14 @@ class Worker:
         self._listener: Any = None
         self._time_limit: TimeLimit | None = None
         self._deadlines = Deadlines()
-        self._releaser = Releaser(layer)
+        #: Puts scheduled messages on their channels; see `start_releaser`.
+        self.releaser = Releaser(layer, serves_delays=DELAY not in self.router.channels)
         self._site = RouteStatistics(SITE, ["http.request"])
         self._statistics = {
             route: RouteStatistics(route.name, route.channels) for route in self.router.routes
         }
         bridge.attach_routes(self.statistics)
+        bridge.attach_delays(self.releaser.statistics)
         self._unrouted: dict[str, Callable[[dict[str, Any]], None]] = {
             "http.request": self._run_site,
             "websocket.connect": self._answer_connect,
@@ -155,13 +159,18 @@ class Worker:
         self._time_limit = pool.time_limit
         self._listener = self.layer.listen(self.channels, self.pump_soon)
         self.pump_soon()
-        layer = self.layer
-        if self.router.routes and "storage" in layer.extensions and layer.storage.is_shared:
-            self._releaser.wake()  # what a process left behind that has died is ours to put
+        self.start_releaser()
+
+    def start_releaser(self) -> None:
+        """Put what is scheduled when it is due, and serve `asgi.delay`, until `stop`.
+
+        For who takes the messages in place of `pump`; `start` does it.
+        """
+        self.releaser.start()
 
     def stop(self) -> None:
-        """Take no more messages. Those taken go on."""
-        self._releaser.stop()
+        """Take no more messages. Those taken go on. From any thread; idempotent."""
+        self.releaser.stop()
         if self._listener is not None:
             self._listener.close()
             self._listener = None
@@ -262,7 +271,7 @@ class Worker:
             return False
         self._statistics[match.route].retries += 1
         logger.info("%s: again later: %s", match.route.name, exc)
-        self._releaser.wake()
+        self.releaser.wake()
         return True
 
     def _run_in_time(

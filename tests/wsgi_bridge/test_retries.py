@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-
 import pytest
 
 from tests.wsgi_bridge.worker_loop import RECEIVE, Loop, answers
-from wsgi_bridge import Bridge, Channel, ConsumeLater, RoutingError, open_layer, route
+from wsgi_bridge import Bridge, Channel, ConsumeLater, RoutingError, route
 from wsgi_bridge.layers.memory import MemoryLayer
-from wsgi_bridge.retries import MAX_BACKOFF, Releaser
+from wsgi_bridge.retries import MAX_BACKOFF
 from wsgi_bridge.testing import Client
-
-PATIENCE = 10.0
 
 
 class Fickle:
@@ -113,28 +109,3 @@ def test_a_layer_without_storage_says_so(caplog, monkeypatch):
 def test_limits_that_cannot_be_are_refused(limits):
     with pytest.raises(RoutingError, match=next(iter(limits))):
         route("jobs", len, **limits)
-
-
-def test_a_process_puts_what_is_due():
-    layer = open_layer("memory://")
-    releaser = Releaser(layer)
-    layer.storage.schedule("jobs", {"a": 1}, layer.clock() + 0.01)
-    releaser.wake()
-    assert layer.receive(["jobs"], block=True, timeout=PATIENCE) == ("jobs", {"a": 1})
-    layer.storage.schedule("jobs", {"a": 2}, layer.clock())
-    releaser.wake()
-    assert layer.receive(["jobs"], block=True, timeout=PATIENCE) == ("jobs", {"a": 2})
-    releaser.stop()
-    layer.close()
-
-
-def test_a_releaser_that_was_stopped_ends():
-    layer = open_layer("memory://")
-    releaser = Releaser(layer)
-    others = set(threading.enumerate())
-    releaser.wake()
-    releaser.wake()
-    [thread] = set(threading.enumerate()) - others
-    releaser.stop()
-    thread.join(PATIENCE)
-    assert not thread.is_alive()

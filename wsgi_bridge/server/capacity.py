@@ -18,4 +18,9 @@ def server_capacity(connections: int = MIN_CAPACITY) -> dict[str | re.Pattern[st
     burst of all of them at once is no overload.
     """
     most = max(MIN_CAPACITY, connections)
-    return {"http.*": most, "websocket.*": most, "gunicorn.response.*": 16 * most}
+    return {
+        "http.*": most,
+        "websocket.*": most,
+        "asgi.delay": most,
+        "gunicorn.response.*": 16 * most,
+    }

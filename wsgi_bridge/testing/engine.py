@@ -30,6 +30,7 @@ CAPACITY = 1000
 CHANNEL_CAPACITY: ChannelCapacity = {
     "http.*": CAPACITY,
     "websocket.*": CAPACITY,
+    "asgi.delay": CAPACITY,
     "test.response.*": 16 * CAPACITY,
 }
 
@@ -123,8 +124,7 @@ class Engine:
         return self._turns.taken > taken
 
     def _release_due(self) -> bool:
-        layer = self.shared_layer
-        return "storage" in layer.extensions and layer.storage.release_due().number > 0
+        return self.worker.releaser.turn().has_worked
 
     def run_until(self, condition: Callable[[], bool], timeout: float) -> bool:
         """Run until ``condition()``; wait up to ``timeout`` real seconds for what others send.
@@ -136,7 +136,8 @@ class Engine:
             return condition()
         end = time.monotonic() + timeout
         woken = threading.Event()
-        channels = [*self.worker.channels, self.server.reply_prefix, *self.strands.channels]
+        channels = [*self.worker.channels, *self.worker.releaser.channels]
+        channels += [self.server.reply_prefix, *self.strands.channels]
         with self.shared_layer.listen(list(dict.fromkeys(channels)), woken.set):
             while not condition():
                 self.run()
