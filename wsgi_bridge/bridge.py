@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from wsgi_bridge.consumers import set_default_layer
+from wsgi_bridge.delays import Periodic
 from wsgi_bridge.layers import BaseLayer, open_layer
 from wsgi_bridge.routing import Router
 from wsgi_bridge.settings import load_settings
@@ -49,6 +50,8 @@ class Bridge:
         self._server_statistics: Callable[[], dict[str, int]] = dict
         self._route_statistics: Callable[[], dict[str, dict[str, Any]]] = dict
         self._delay_statistics: Callable[[], dict[str, int]] = dict
+        #: What `send_every` was told, for the workers of this bridge.
+        self.periodic: list[Periodic] = []
 
     @property
     def layer_url(self) -> str:
@@ -124,6 +127,25 @@ class Bridge:
         if not url and isinstance(self._layer_option, BaseLayer):
             return self._layer_option
         return open_layer(url, **options)
+
+    def send_every(
+        self,
+        seconds: float,
+        channel: str,
+        content: dict[str, Any] | None = None,
+        *,
+        id: str = "",  # noqa: A002 (MESSAGES.md)
+    ) -> None:
+        """Have a message sent to a channel every so many seconds, by whoever runs this bridge.
+
+        To be called once, beside the routing. However many processes run the bridge, each message
+        is sent once, and a process that starts does not put it off. `id`, the channel's name unless
+        given, tells several of a channel apart. Raise ValueError, TypeError, InvalidName.
+        """
+        new = Periodic.make(seconds, channel, content or {}, id or channel)
+        if any((each.channel, each.id) == (new.channel, new.id) for each in self.periodic):
+            raise ValueError(f"send_every of {channel!r} twice: tell them apart by id=")
+        self.periodic.append(new)
 
     def statistics(self) -> dict[str, Any]:
         """Return what this process's server counted, and others under their names.

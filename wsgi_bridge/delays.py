@@ -15,6 +15,7 @@ import contextlib
 import logging
 import math
 import secrets
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,7 +29,17 @@ from wsgi_bridge.outbox import current_outbox, layer_in_use
 if TYPE_CHECKING:
     from wsgi_bridge.layers.base import BaseLayer
 
-__all__ = ["DELAY", "DUE", "LOOK_EVERY", "Later", "When", "cancel", "read_delay", "send_later"]
+__all__ = [
+    "DELAY",
+    "DUE",
+    "LOOK_EVERY",
+    "Later",
+    "Periodic",
+    "When",
+    "cancel",
+    "read_delay",
+    "send_later",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -104,6 +115,29 @@ def _timestamp(at: object) -> float:
             "datetime(..., tzinfo=timezone.utc) or naive.astimezone() for this machine's zone"
         )
     return at.timestamp()
+
+
+@dataclass(frozen=True, slots=True)
+class Periodic:
+    """A message that is sent to a channel every so many seconds; see `Bridge.send_every`."""
+
+    every: float
+    channel: str
+    content: dict[str, Any]
+    id: str
+
+    @classmethod
+    def make(cls, every: float, channel: str, content: dict[str, Any], key: str) -> Periodic:
+        """Check what can be checked without a layer. Raise ValueError, TypeError, InvalidName."""
+        When.read(float, None, None, every)
+        check_channel(channel)
+        check_key(key)
+        return cls(every, channel, copy_message(content, sys.maxsize), key)
+
+    def schedule(self, layer: BaseLayer) -> None:
+        """Put it on the layer's timetable; if it is there, leave it its time."""
+        when = When.read(layer.clock, None, None, self.every)
+        Later.to_channel(layer, self.channel, self.content, when, self.id).schedule()
 
 
 @dataclass(frozen=True, slots=True)

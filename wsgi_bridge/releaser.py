@@ -15,10 +15,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wsgi_bridge.delays import DELAY, DUE, LOOK_EVERY, read_delay
+from wsgi_bridge.delays import DELAY, DUE, LOOK_EVERY, Periodic, read_delay
 from wsgi_bridge.exceptions import ChannelLayerError, ChannelLayerUnavailable
 from wsgi_bridge.layers.base import _Waiter
 
@@ -32,6 +33,9 @@ logger = logging.getLogger(__name__)
 # Messages taken, and messages put, in one turn at most: a few milliseconds, and fewer than a
 # channel holds, so that messages to groups are never held back by those before them.
 BATCH = 64
+# Seconds after which what is sent periodically is scheduled again: a Redis that was restarted empty
+# has forgotten it.
+SCHEDULE_EVERY = 60.0
 # Seconds of a pause between two turns while there is more to do: others of a hub have theirs.
 PAUSE = 0.001
 
@@ -55,15 +59,24 @@ class Turn(NamedTuple):
 class Releaser:
     """Releases what is scheduled on ``layer``, from ``start`` to ``stop``.
 
-    On a layer without storage it does nothing. ``serves_delays``: whether `asgi.delay` is its own.
+    On a layer without storage it does nothing. ``serves_delays``: whether `asgi.delay` is its own;
+    ``periodic``: what it keeps on the timetable.
     """
 
-    def __init__(self, layer: BaseLayer, *, serves_delays: bool = True) -> None:
+    def __init__(
+        self,
+        layer: BaseLayer,
+        *,
+        serves_delays: bool = True,
+        periodic: Sequence[Periodic] = (),
+    ) -> None:
         #: What it receives on.
         self.channels = [DUE, DELAY] if serves_delays else [DUE]
         self.figures = DelayFigures()
         self._layer = layer
         self._waiter = _Waiter()
+        self._periodic = periodic
+        self._schedule_at = 0.0
         self._is_stopped = False
         self._thread: threading.Thread | None = None
         self._listener: Listener | None = None
@@ -92,6 +105,7 @@ class Releaser:
         """
         if not self._has_storage():
             return Turn(has_worked=False, next_due=None)
+        self._schedule_periodic()
         has_taken = self._take()
         released, next_due = self._layer.storage.release_due(BATCH)
         self.figures.released += released
@@ -135,6 +149,20 @@ class Releaser:
             return LOOK_EVERY if is_shared else None
         # Not longer, since the clock of a machine may be set meanwhile.
         return min(max(turn.next_due - layer.clock(), PAUSE), LOOK_EVERY)
+
+    # What it sends every so many seconds
+
+    def _schedule_periodic(self) -> None:
+        if not self._periodic or self._layer.clock() < self._schedule_at:
+            return
+        for each in self._periodic:
+            try:
+                each.schedule(self._layer)
+            except ChannelLayerUnavailable:
+                raise  # it is tried again
+            except ChannelLayerError as exc:
+                logger.error("%s is not sent every %s s: %s", each.channel, each.every, exc)
+        self._schedule_at = self._layer.clock() + SCHEDULE_EVERY
 
     # What it receives
 

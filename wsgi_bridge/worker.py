@@ -140,7 +140,9 @@ class Worker:
         self._time_limit: TimeLimit | None = None
         self._deadlines = Deadlines()
         #: Puts scheduled messages on their channels; see `start_releaser`.
-        self.releaser = Releaser(layer, serves_delays=DELAY not in self.router.channels)
+        self.releaser = Releaser(
+            layer, serves_delays=DELAY not in self.router.channels, periodic=bridge.periodic
+        )
         self._site = RouteStatistics(SITE, ["http.request"])
         self._statistics = {
             route: RouteStatistics(route.name, route.channels) for route in self.router.routes
