@@ -201,14 +201,20 @@ class Ack(TypedDict):
 
 class _DelayRequired(TypedDict):
     channel: str
-    delay: int
-    content: dict[str, Any]
 
 
 class Delay(_DelayRequired, total=False):
-    """`asgi.delay`: `content` goes to `channel` in `delay` ms; `id` cancels or replaces it."""
+    """`asgi.delay`: `content` goes to `channel` in `delay` ms; `id` cancels or replaces it.
 
+    `at` is in seconds since the epoch, `every` in ms; with `cancel` nothing is sent.
+    """
+
+    content: dict[str, Any]
+    delay: int
+    at: float
+    every: int
     id: str
+    cancel: bool
 
 
 #: Events of one socket that may be unacknowledged at most, whatever an answer says: fewer than the

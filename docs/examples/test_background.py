@@ -1,6 +1,7 @@
 """Tests of work in the background, of time, and of what goes wrong."""
 
 import pytest
+from background import application as auctions
 
 from wsgi_bridge import Bridge, Channel, route
 from wsgi_bridge.testing import Client, SocketClosed
@@ -53,6 +54,30 @@ def test_work_that_nobody_does_in_a_minute_is_dropped():
 
 
 # end: background
+
+
+# start: later
+def test_a_bid_puts_the_end_of_an_auction_off():
+    with Client(auctions) as client, client.websocket("/editors") as socket:
+        client.post("/auctions/7/bids")
+        client.clock.advance(3)
+        assert socket.receive() == "7: going once"
+        client.post("/auctions/7/bids")
+        client.clock.advance(3)
+        assert socket.receive() == "7: going once"
+        client.clock.advance(3)
+        assert socket.receive() == "7: sold"
+
+
+def test_an_auction_that_was_withdrawn_does_not_end():
+    with Client(auctions) as client, client.websocket("/editors") as socket:
+        client.post("/auctions/7/bids")
+        assert client.delete("/auctions/7").json() == {"was_open": True}
+        client.clock.advance(60)
+        assert socket.receive().startswith("it is ")  # what is sent every minute
+
+
+# end: later
 
 
 # start: failures

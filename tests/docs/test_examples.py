@@ -6,8 +6,10 @@ import json
 import os
 import re
 import shutil
+import socketserver
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -16,7 +18,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from http.cookiejar import CookieJar
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -33,6 +37,7 @@ SERVED = {
     "asyncio_site": "application",
     "authorise_flask": "application",
     "authorise_ticket": "application",
+    "background": "application",
     "chat": "application",
     "classes": "application",
     "closing": "application",
@@ -127,6 +132,21 @@ def receive(socket: ClientConnection) -> str:
     return text
 
 
+class OneFailure(BaseHTTPRequestHandler):
+    """Fails at first, and has a picture then."""
+
+    asked = 0
+
+    def do_GET(self) -> None:
+        type(self).asked += 1
+        self.send_response(503 if self.asked == 1 else 200)
+        self.end_headers()
+        self.wfile.write(b"PNG!")
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
 def test_every_example_is_under_test() -> None:
     modules = {path.stem for path in EXAMPLES.glob("*.py") if not path.stem.startswith("test_")}
     assert modules == set(SERVED) | BESIDE
@@ -170,6 +190,29 @@ def test_the_tutorial_ends_with_a_push(serve: Serve) -> None:
     with site.socket("/orders") as page:
         site.request("/orders", {"what": "tea"})
         assert receive(page) == "tea"
+
+
+def test_background_work_is_tried_again(serve: Serve) -> None:
+    site = serve("background")
+    with (
+        site.socket("/editors") as editor,
+        socketserver.TCPServer(("127.0.0.1", 0), OneFailure) as pictures,
+    ):
+        Thread(target=pictures.serve_forever, daemon=True).start()
+        assert site.request("/pictures", {"url": f"http://127.0.0.1:{pictures.server_address[1]}"})
+        assert receive(editor) == "4 bytes after 1 retries"
+        pictures.shutdown()
+
+
+def test_the_end_of_an_auction_is_put_off_and_comes(serve: Serve) -> None:
+    site = serve("background")
+    with site.socket("/editors") as editor:
+        begun = time.monotonic()
+        site.request("/auctions/7/bids", {})
+        assert receive(editor) == "7: going once"
+        site.request("/auctions/7/bids", {})
+        assert [receive(editor), receive(editor)] == ["7: going once", "7: sold"]
+        assert time.monotonic() >= begun + 6
 
 
 def test_a_session_authorises_a_socket(serve: Serve) -> None:

@@ -21,6 +21,7 @@ from wsgi_bridge.layers.base import DEFAULT_CAPACITY
 from wsgi_bridge.layers.statistics import RATE_WINDOW, Statistics
 from wsgi_bridge.processes.options import DEFAULT_THREADS
 from wsgi_bridge.processes.supervisor import SUPERVISED
+from wsgi_bridge.releaser import DelayFigures
 from wsgi_bridge.route_statistics import RouteStatistics
 from wsgi_bridge.server.server import Counters
 
@@ -45,7 +46,9 @@ def test_every_count_of_the_server_and_the_layer_is_explained() -> None:
     text = (REFERENCE / "statistics.md").read_text()
     counted = {each.name for each in fields(Counters)} | set(Statistics.__annotations__)
     of_routes = {*RouteStatistics("", ()).figures(), "queue_age"}
-    assert first_cells(text) - {"layer", "routes"} == counted | of_routes | {"consumers"}
+    of_delays = {each.name for each in fields(DelayFigures)}
+    told = first_cells(text) - {"layer", "routes", "delays"}
+    assert told == counted | of_routes | of_delays | {"consumers"}
 
 
 def test_rates_are_over_the_seconds_that_the_page_says() -> None:
@@ -54,7 +57,11 @@ def test_rates_are_over_the_seconds_that_the_page_says() -> None:
 
 @pytest.mark.parametrize(
     ("title", "kind"),
-    [("http.request", messages.HttpRequest), ("websocket.connect", messages.WebsocketConnect)],
+    [
+        ("http.request", messages.HttpRequest),
+        ("websocket.connect", messages.WebsocketConnect),
+        ("asgi.delay", messages.Delay),
+    ],
 )
 def test_a_table_of_a_message_has_its_keys(title: str, kind: type) -> None:
     keys = kind.__required_keys__ | kind.__optional_keys__

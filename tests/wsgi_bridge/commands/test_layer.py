@@ -22,6 +22,7 @@ from tests.wsgi_bridge.commands.rig import (
 )
 from tests.wsgi_bridge.commands.site import READER
 from tests.wsgi_bridge.layers.redis.servers import RedisServer, need_redis
+from wsgi_bridge import Channel, open_layer
 
 WITHOUT_RICH = (
     rig.COMMAND[0],
@@ -88,6 +89,18 @@ class TestLooking:
     def test_stats_is_what_is_shown_of_a_layer(self, url):
         assert call_rows("layer", url)[0] == ["FIGURE", "VALUE"]
         assert call_json("layer", url)["messages_pending"] == 4
+
+    def test_what_is_scheduled_is_told(self, own):
+        url, _ = own
+        figures = call_json("layer", url, "stats")
+        assert (figures["scheduled_count"], figures["scheduled_next_due_in"]) == (0, None)
+        assert dict(call_rows("layer", url, "stats"))["scheduled_next_due_in"] == "-"
+        with contextlib.closing(open_layer(url)) as layer:
+            for delay in (1000, 2000):
+                Channel("jobs", layer).send_later({}, delay=delay)
+        figures = call_json("layer", url, "stats")
+        assert figures["scheduled_count"] == 2
+        assert 0 < figures["scheduled_next_due_in"] <= 1000
 
     def test_one_channel_is_told_by_any_name_under_its_reader(self, url):
         for name in (READER, f"{READER}c1"):

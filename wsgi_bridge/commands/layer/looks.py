@@ -108,10 +108,22 @@ def _check_introspection(layer: BaseLayer) -> None:
 
 
 def _figures(layer: BaseLayer, channel: str | None) -> tuple[Table, dict[str, Any]]:
-    found = layer.channel_statistics(channel) if channel else layer.global_statistics()
-    figures: dict[str, Any] = {"channel": channel, **found} if channel else {**found}
+    figures: dict[str, Any]
+    if channel:
+        figures = {"channel": channel, **layer.channel_statistics(channel)}
+    else:
+        figures = {**layer.global_statistics(), **_scheduled(layer)}
     rows = [[name, _text(value)] for name, value in figures.items()]
     return Table(["figure", "value"], list(rows)), figures
+
+
+def _scheduled(layer: BaseLayer) -> dict[str, Any]:
+    """Return how many messages are for later, and in how many seconds the next one is due."""
+    if "storage" not in layer.extensions:
+        return {}
+    number, due = layer.storage.scheduled()
+    due_in = None if due is None else due - layer.clock()
+    return {"scheduled_count": number, "scheduled_next_due_in": due_in}
 
 
 def _all_ipc() -> tuple[Table, list[dict[str, Any]]]:
@@ -157,4 +169,6 @@ def _kind(name: str) -> str:
 
 
 def _text(value: Any) -> str:
+    if value is None:
+        return "-"
     return f"{value:.1f}" if isinstance(value, float) else str(value)
