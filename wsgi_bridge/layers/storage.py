@@ -19,6 +19,7 @@ from wsgi_bridge.layers.queue import Wake
 from wsgi_bridge.layers.storage_base import (
     RELEASED,
     RETRY_DELAY,
+    Plan,
     Position,
     Recovered,
     Released,
@@ -231,6 +232,12 @@ class MemoryStorage(Storage):
         with self._locked():
             name = self._first_of_timetable()
             return Scheduled(len(self._plans), None if name is None else self._plans[name].at)
+
+    def plans(self, limit: int = 1000) -> list[Plan]:
+        """Return what is scheduled; see Storage."""
+        with self._locked():
+            found = [Plan(*name, each.at, each.every) for name, each in self._plans.items()]
+        return heapq.nsmallest(limit, found, key=lambda plan: plan.due)
 
     def _first_of_timetable(self) -> tuple[str, str] | None:
         """Return what is put next, after what no longer holds has been dropped before it."""

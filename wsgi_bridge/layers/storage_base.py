@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "RELEASED",
     "RETRY_DELAY",
+    "Plan",
     "Position",
     "Recovered",
     "Released",
@@ -79,6 +80,18 @@ class Scheduled(NamedTuple):
 
     number: int
     next_due: float | None
+
+
+class Plan(NamedTuple):
+    """A scheduled message: for which channel, under which key, when; its period, 0 if it has none.
+
+    The key is None where the backend has it as a hash only.
+    """
+
+    channel: str
+    key: str | None
+    due: float
+    every: float
 
 
 class Position(NamedTuple):
@@ -217,6 +230,10 @@ class Storage(ABC):
     @abstractmethod
     def scheduled(self) -> Scheduled:
         """Return how many messages are scheduled, and when the next is due."""
+
+    @abstractmethod
+    def plans(self, limit: int = 1000) -> list[Plan]:
+        """Return what is scheduled, up to `limit` messages, the earliest first."""
 
     # Logs.
 

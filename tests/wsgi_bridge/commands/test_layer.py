@@ -22,7 +22,7 @@ from tests.wsgi_bridge.commands.rig import (
 )
 from tests.wsgi_bridge.commands.site import READER
 from tests.wsgi_bridge.layers.redis.servers import RedisServer, need_redis
-from wsgi_bridge import Channel, open_layer
+from wsgi_bridge import Channel, Group, open_layer
 
 WITHOUT_RICH = (
     rig.COMMAND[0],
@@ -101,6 +101,31 @@ class TestLooking:
         figures = call_json("layer", url, "stats")
         assert figures["scheduled_count"] == 2
         assert 0 < figures["scheduled_next_due_in"] <= 1000
+
+    def test_what_is_scheduled_is_listed_and_cancelled(self, own):
+        url, _ = own
+        with contextlib.closing(open_layer(url)) as layer:
+            Channel("jobs", layer).send_later({}, delay=2000, id="later")
+            Group("room", layer).send_later({}, every=1000, id="soon")
+        found = call_json("layer", url, "delays")
+        assert [(each["channel"], each["id"], each["every"]) for each in found] == [
+            ("wsgi-bridge.due", "room:soon", 1000),
+            ("jobs", "later", None),
+        ]
+        header, first = call_rows("layer", url, "delays", "--limit", "1")
+        assert header == ["CHANNEL", "ID", "DUE", "IN", "EVERY"]
+        assert (first[:2], first[3]) == (["wsgi-bridge.due", "room:soon"], "1000.0")
+        assert call("layer", url, "cancel", "jobs", "later") == "cancelled later for jobs\n"
+        assert (
+            call_json("layer", url, "cancel", "wsgi-bridge.due", "room:soon")["id"] == "room:soon"
+        )
+        assert call_json("layer", url, "delays") == []
+        done = run("layer", url, "cancel", "jobs", "later")
+        assert (done.returncode, done.stderr.count("there is no message for later for jobs")) == (
+            1,
+            1,
+        )
+        assert run("layer", url, "cancel", "a b", "later").returncode == 2
 
     def test_one_channel_is_told_by_any_name_under_its_reader(self, url):
         for name in (READER, f"{READER}c1"):

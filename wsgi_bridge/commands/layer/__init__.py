@@ -1,7 +1,7 @@
 """`wsgi-bridge layer [URL] ACTION`: look at a channel layer from outside, empty it, try it.
 
-    looks    stats, channels, groups: change nothing
-    acts     flush, ping
+    looks    stats, channels, groups, delays: change nothing
+    acts     cancel, flush, ping
 
 The URL may be left out where CHANNEL_LAYER has it, which also keeps a password out of the list of
 processes. argparse cannot tell an optional word before others, so `complete` puts it in.
@@ -21,7 +21,7 @@ from wsgi_bridge.commands.layer import acts, looks
 __all__ = ["NAME", "add_parser", "complete"]
 
 NAME = "layer"
-ACTIONS = ("stats", "channels", "groups", "flush", "ping")
+ACTIONS = ("stats", "channels", "groups", "delays", "cancel", "flush", "ping")
 
 USAGE = f"wsgi-bridge layer [-h] [URL] {{{','.join(ACTIONS)}}} ..."
 
@@ -83,13 +83,17 @@ def _add_looks(actions: Any) -> None:
     channels.add_argument("glob", metavar="GLOB", nargs="?", default="*", help="only such names")
     groups = _add(actions, "groups", looks.groups, "groups and their sizes, or who is in one")
     groups.add_argument("group", metavar="NAME", nargs="?", help="list the members of this one")
-    for each in (channels, groups):
+    delays = _add(actions, "delays", looks.delays, "messages for later, the next one first")
+    for each in (channels, groups, delays):
         each.add_argument(
-            "--limit", metavar="N", type=_count, help="only so many, the largest ones"
+            "--limit", metavar="N", type=_count, help="only so many, the first of them"
         )
 
 
 def _add_acts(actions: Any) -> None:
+    cancel = _add(actions, "cancel", acts.cancel, "take back a message for later")
+    cancel.add_argument("channel", metavar="CHANNEL", help="that it is for, as `delays` has it")
+    cancel.add_argument("id", metavar="ID", help="of the message, as `delays` has it")
     flush = _add(actions, "flush", acts.flush, "drop every message and every membership")
     flush.add_argument("--yes", action="store_true", help="do not ask")
     ping = _add(actions, "ping", acts.ping, "send messages and receive them; what the backend is")

@@ -1,4 +1,4 @@
-"""What does something to a layer: `flush` empties it, `ping` sends messages through it."""
+"""What does something to a layer: `cancel`, `flush` empties it, `ping` sends through it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import Any
 from wsgi_bridge.commands.errors import FAILED, MISUSED, CommandError
 from wsgi_bridge.commands.opening import opened, public_url
 from wsgi_bridge.commands.tables import Table, show
+from wsgi_bridge.exceptions import InvalidName
 from wsgi_bridge.layers import BaseLayer
 
-__all__ = ["DEFAULT_COUNT", "EPILOGS", "flush", "ping"]
+__all__ = ["DEFAULT_COUNT", "EPILOGS", "cancel", "flush", "ping"]
 
 #: Messages of a ping: enough for a median, and done before one wonders.
 DEFAULT_COUNT = 5
@@ -24,6 +25,13 @@ PATIENCE = 5.0
 PING_PATTERN = "wsgi-bridge.ping?"
 
 EPILOGS = {
+    "cancel": """\
+What the site's code has in send_every comes back within a minute.
+
+examples:
+  wsgi-bridge layer ipc://mysite cancel reports nightly
+  wsgi-bridge layer ipc://mysite cancel wsgi-bridge.due lobby:reminder
+""",
     "flush": """\
 Sockets stay open, but are in no group any more until they join again.
 
@@ -39,6 +47,23 @@ examples:
   wsgi-bridge layer redis://localhost ping --count 100 --json
 """,
 }
+
+
+def cancel(arguments: argparse.Namespace) -> int:
+    """Take back a message for later."""
+    channel, key = arguments.channel, arguments.id
+    with opened(arguments.url) as layer:
+        try:
+            was_scheduled = layer.storage.cancel(channel, key)
+        except (InvalidName, NotImplementedError) as exc:
+            raise CommandError(str(exc), MISUSED) from exc
+    if not was_scheduled:
+        raise CommandError(f"there is no message for later for {channel} under {key}")
+    if arguments.json:
+        show(Table([]), {"channel": channel, "id": key}, as_json=True)
+    else:
+        sys.stdout.write(f"cancelled {key} for {channel}\n")
+    return 0
 
 
 def flush(arguments: argparse.Namespace) -> int:

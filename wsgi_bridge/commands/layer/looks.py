@@ -1,4 +1,4 @@
-"""What looks at a layer and changes nothing: `stats`, `channels`, `groups`."""
+"""What looks at a layer and changes nothing: `stats`, `channels`, `groups`, `delays`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from wsgi_bridge.commands.opening import is_any_ipc, opened, urls_of_ipc
 from wsgi_bridge.commands.tables import Table, Watched, show, watch
 from wsgi_bridge.layers import BaseLayer
 
-__all__ = ["EPILOGS", "channel_table", "channels", "groups", "stats"]
+__all__ = ["EPILOGS", "channel_table", "channels", "delays", "groups", "stats"]
 
 EPILOGS = {
     "stats": """\
@@ -34,7 +34,17 @@ examples:
   wsgi-bridge layer ipc://mysite groups
   wsgi-bridge layer ipc://mysite groups room-lobby
 """,
+    "delays": """\
+A message to a group is for the channel wsgi-bridge.due, under the id GROUP:ID.
+
+examples:
+  wsgi-bridge layer ipc://mysite delays
+  wsgi-bridge layer redis://localhost delays --limit 10 --json
+""",
 }
+
+# More messages than any layer has scheduled.
+ALL = 1_000_000_000
 
 _KINDS = {"?": "single-reader", "!": "process-specific"}
 
@@ -85,6 +95,28 @@ def groups(arguments: argparse.Namespace) -> int:
     found = found[: arguments.limit]
     rows = [[str(value) for value in each.values()] for each in found]
     _show(arguments, Table(["group", "members", "readers"], list(rows)), found)
+    return 0
+
+
+def delays(arguments: argparse.Namespace) -> int:
+    """Show the messages for later, the next one first."""
+    with opened(arguments.url) as layer:
+        if "storage" not in layer.extensions:
+            raise CommandError(f"{type(layer).__name__} has no extension 'storage': no delays")
+        now = layer.clock()
+        plans = layer.storage.plans(arguments.limit or ALL)
+    found: list[dict[str, Any]] = [
+        {
+            "channel": each.channel,
+            "id": each.key,
+            "due_in": each.due - now,
+            "every": each.every or None,
+        }
+        for each in plans
+    ]
+    columns = ["channel", "id", "due in", "every"]
+    rows = [[_text(each[name.replace(" ", "_")]) for name in columns] for each in found]
+    _show(arguments, Table(columns, list(rows), left=2), found)
     return 0
 
 

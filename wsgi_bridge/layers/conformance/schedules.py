@@ -94,6 +94,19 @@ class ScheduleTests(StorageCase):
         self.release(1)
         assert self.storage.scheduled() == (1, self.clock() + 3)
 
+    def test_it_lists_what_is_scheduled(self) -> None:
+        """`plans`: the earliest first, up to `limit`. Keys may be unknown, all of them."""
+        now = self.clock()
+        assert self.storage.plans() == []
+        self.other.schedule("b", {}, now + 2, key="two", every=5)
+        self.other.schedule("a?b", {}, now + 1, key="one")
+        self.other.schedule("c", {}, now + 3, key="a:b")
+        found = self.storage.plans()
+        assert [plan.key for plan in found] in (["one", "two", "a:b"], [None] * 3)
+        told = [(plan.channel, plan.due - now, plan.every) for plan in found]
+        assert told == [("a?b", 1, 0), ("b", 2, 5), ("c", 3, 0)]
+        assert self.storage.plans(2) == found[:2]
+
     def test_messages_without_a_key_are_apart(self) -> None:
         """Each has a random key, which is returned."""
         keys = {self.other.schedule("a", {"n": n}, self.clock()) for n in range(3)}

@@ -6,16 +6,17 @@ t TIME CHANNEL 0 KEY       the same, in the order of time (big-endian: times are
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Callable
 
 from wsgi_bridge.layers.ipc.queues import Queues
 from wsgi_bridge.layers.ipc.records import PLAIN, encode_entry
 from wsgi_bridge.layers.ipc.session import Session
-from wsgi_bridge.layers.storage_base import RETRY_DELAY, Released, next_due
+from wsgi_bridge.layers.storage_base import RETRY_DELAY, Plan, Released, next_due
 from wsgi_bridge.names import reader_of
 
-__all__ = ["cancel", "clear", "count", "following", "is_due", "plan", "release"]
+__all__ = ["cancel", "clear", "count", "following", "is_due", "plan", "plans", "release"]
 
 _PLAN = struct.Struct("<ddd")
 _TIME = struct.Struct(">d")
@@ -60,6 +61,17 @@ def following(session: Session) -> float | None:
 def count(session: Session) -> int:
     """Return how many messages are scheduled."""
     return sum(1 for _ in session.scan(b"t"))
+
+
+def plans(session: Session, limit: int) -> list[Plan]:
+    """Return what is scheduled, the earliest first."""
+    found = []
+    for time, _ in itertools.islice(session.scan(b"t"), limit):
+        name = time[_TIME.size :]
+        at, _, every = _PLAN.unpack_from(session.txn.get(b"u" + name) or b"")
+        channel, _, key = name.partition(b"\0")
+        found.append(Plan(channel.decode(), key.decode(), at, every))
+    return found
 
 
 def is_due(session: Session) -> bool:

@@ -19,6 +19,7 @@ from wsgi_bridge.layers.ipc.session import Rings, Session
 from wsgi_bridge.layers.ipc.store import Reentered, Txn
 from wsgi_bridge.layers.storage_base import (
     RELEASED,
+    Plan,
     Position,
     Recovered,
     Released,
@@ -147,6 +148,10 @@ class IpcStorage(Storage):
         return self._read_only(
             lambda session: Scheduled(schedule.count(session), schedule.following(session))
         )
+
+    def plans(self, limit: int = 1000) -> list[Plan]:
+        """Return what is scheduled; see Storage."""
+        return self._read_only(lambda session: schedule.plans(session, limit))
 
     # Logs.
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from wsgi_bridge.layers.storage_base import (
     RELEASED,
+    Plan,
     Position,
     Recovered,
     Released,
@@ -69,6 +70,10 @@ class LocalFirstStorage(Storage):
     def scheduled(self) -> Scheduled:
         """Return how many there are, and when the next is due, in the shared layer; see Storage."""
         return self._shared.scheduled()
+
+    def plans(self, limit: int = 1000) -> list[Plan]:
+        """Return what is scheduled in the shared layer; see Storage."""
+        return self._shared.plans(limit)
 
     def _append(self, log: str, message: dict[str, Any], keep: int, ttl: float) -> Position:
         return self._shared._append(log, message, keep, ttl)

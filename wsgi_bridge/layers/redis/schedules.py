@@ -11,6 +11,8 @@ script: exactly once, whoever calls it.
 
 from __future__ import annotations
 
+import contextlib
+import math
 import secrets
 import struct
 from collections.abc import Sequence
@@ -24,6 +26,7 @@ from wsgi_bridge.layers.redis.values import ValueOperations
 from wsgi_bridge.layers.storage_base import (
     RELEASED,
     RETRY_DELAY,
+    Plan,
     Released,
     Scheduled,
     next_due,
@@ -116,6 +119,21 @@ class ScheduleOperations(ValueOperations):
         replies = layer._run([*counts, *firsts])
         times = [float(at) for each in replies[len(counts) :] for at in each[1::2]]
         return Scheduled(sum(replies[: len(counts)]), min(times, default=None))
+
+    def plans(self, limit: int = 1000) -> list[Plan]:
+        """Return what is scheduled and can be decoded; see Storage."""
+        layer = self._layer
+        calls = [
+            (each, SCRIPTS.due.call(each.keys.schedule, math.inf, limit)) for each in layer._shards
+        ]
+        plans = []
+        for found in layer._run(calls):
+            for name, at, data in zip(found[::3], found[1::3], found[2::3], strict=True):
+                with contextlib.suppress(Undecodable):
+                    _, _, every, channel, _ = self._opened(data)
+                    _, is_plain, key = name.decode().partition("\0")
+                    plans.append(Plan(channel, key if is_plain else None, float(at), every))
+        return sorted(plans, key=lambda plan: plan.due)[:limit]
 
     def _decoded(self, shard: Shard, found: list[bytes]) -> list[_Due]:
         plans = []
