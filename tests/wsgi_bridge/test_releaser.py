@@ -12,6 +12,7 @@ import pytest
 from tests.wsgi_bridge.layers.redis.servers import RedisServer, need_redis
 from tests.wsgi_bridge.worker_loop import answers
 from wsgi_bridge import Bridge, Channel, Group, open_layer, releaser
+from wsgi_bridge.delays import Periodic
 from wsgi_bridge.exceptions import ChannelLayerUnavailable
 from wsgi_bridge.layers.local_first import LocalFirstLayer
 from wsgi_bridge.releaser import Releaser
@@ -182,6 +183,26 @@ def test_a_worker_of_threads_releases(layers):
     assert threads.join(PATIENCE)
     worker.releaser._thread.join(PATIENCE)
     assert not worker.releaser._thread.is_alive()
+
+
+def test_what_is_periodic_is_back_soon_after_redis_was_restarted_empty(run, monkeypatch):
+    need_redis()
+    monkeypatch.setattr(releaser, "SCHEDULE_EVERY", 0.1)
+    monkeypatch.setattr(releaser, "LOOK_EVERY", 0.05)
+    with RedisServer() as server, contextlib.closing(open_layer(server.url)) as layer:
+        one = run(layer, periodic=[Periodic.make(0.3, "jobs", {"n": 1}, "x")])
+        assert receive(layer) == {"n": 1}
+        server.restart()
+        until(lambda: is_put_again(layer))
+        one.stop()
+        one._thread.join(PATIENCE)
+
+
+def is_put_again(layer):
+    try:
+        return layer.receive(["jobs"]) == ("jobs", {"n": 1})
+    except ChannelLayerUnavailable:
+        return False
 
 
 # One process
