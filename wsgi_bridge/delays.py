@@ -172,9 +172,11 @@ class Later:
     def to_group(
         cls, layer: BaseLayer, group: str, content: Any, when: When, key: str | None
     ) -> Later:
-        """Check and copy a message to a group, whose name was checked."""
+        """Check and copy a message to a group, whose name was checked. Raise as `to_channel`."""
         message = {"group": group, "content": copy_message(content, layer.max_message_size)}
-        return cls(layer, group, DUE, message, _key(key), when)
+        later = cls(layer, group, DUE, message, _key(key), when)
+        check_key(later.full_key)
+        return later
 
     @property
     def full_key(self) -> str:
@@ -201,23 +203,22 @@ def _key(key: str | None) -> str:
 
 
 def _full_key(channel: str, name: str, key: str) -> str:
-    full = f"{name}:{key}" if channel == DUE else key
-    check_key(full)
-    return full
+    return f"{name}:{key}" if channel == DUE else key
 
 
 def send_later(make: Callable[[BaseLayer], Later], layer: BaseLayer | None, now: bool) -> str:
     """Have what `make(layer)` returns scheduled; return its id.
 
-    When the consumer ends, or at once if none runs or with `now`: as all that is sent.
+    When the consumer ends, or at once if none runs or with `now`: as all that is sent. Raises
+    NotImplementedError at once if the layer keeps no timetable.
     """
     outbox = current_outbox.get()
+    later = make(layer or layer_in_use())
+    later.layer.storage  # noqa: B018 (raises on the caller's line, not when the consumer ends)
     if outbox is None:
-        later = make(layer or layer_in_use())
         later.schedule()
-        return later.key
-    later = make(layer or outbox.layer)
-    outbox.post_later(later, now)
+    else:
+        outbox.post_later(later, now)
     return later.key
 
 

@@ -11,6 +11,7 @@ from wsgi_bridge import Bridge, Channel, ConsumeLater, Group, InvalidName, route
 from wsgi_bridge.delays import DUE
 from wsgi_bridge.exceptions import InvalidMessage, MessageTooLarge
 from wsgi_bridge.layers.memory import MemoryLayer
+from wsgi_bridge.outbox import Outbox
 from wsgi_bridge.testing import Client
 
 
@@ -108,12 +109,21 @@ def test_what_cannot_be_sent_is_refused_on_the_callers_line(client, content, key
             target.send_later(content, delay=1, id=key)
 
 
-def test_a_layer_without_storage_says_so(monkeypatch, client):
-    monkeypatch.setattr(
-        MemoryLayer, "storage", property(lambda self: super(type(self), self).storage)
-    )
+def test_a_layer_without_storage_says_so_on_the_callers_line(monkeypatch, client):
+    def no_storage(self):
+        raise NotImplementedError("no extension 'storage'")
+
+    monkeypatch.setattr(MemoryLayer, "storage", property(no_storage))
+    monkeypatch.setattr(MemoryLayer, "extensions", ("groups",))
     with pytest.raises(NotImplementedError, match="no extension 'storage'"):
         Channel("jobs").send_later({}, delay=1)
+    with Outbox(client.layer), pytest.raises(NotImplementedError):
+        Group("jobs").send_later({}, delay=1)
+
+
+def test_the_id_of_a_group_has_room_beside_its_name(client):
+    with Outbox(client.layer), pytest.raises(InvalidName, match="is not a key"):
+        Group("g" * 99).send_later({}, delay=1, id="x" * 200)
 
 
 # Ids
