@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Callable
 
 __all__ = ["PATIENCE", "Lead"]
 
@@ -23,14 +24,20 @@ IDLE_TICKS = 10
 
 
 class Lead:
-    """Nobody has it at first."""
+    """Nobody has it at first.
 
-    def __init__(self, *, is_shared: bool, name: str) -> None:
+    ``on_loss`` is called when it is taken away from its keeper, before another one can have it.
+    """
+
+    def __init__(
+        self, *, is_shared: bool, name: str, on_loss: Callable[[], object] = lambda: None
+    ) -> None:
         self._lock = threading.Lock()
         # Holds the mark of a leader that keeps it. Whoever pops the mark, in one operation of the
         # interpreter, has the lead from then on: its keeper, or the watch.
         self._kept: list[object] = []
         self._is_shared = is_shared
+        self._on_loss = on_loss
         self._is_watched = False
         self._is_closed = False
         self._alarm = threading.Lock()
@@ -100,4 +107,5 @@ class Lead:
     def _take_away(self) -> None:
         # It may be the mark of the next message by now: then a short one is run beside others.
         if self.regain():
+            self._on_loss()
             self._lock.release()

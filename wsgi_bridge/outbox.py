@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -28,6 +28,7 @@ from wsgi_bridge.names import check_channel, check_group
 if TYPE_CHECKING:
     from wsgi_bridge.delays import Later
     from wsgi_bridge.layers.base import BaseLayer
+    from wsgi_bridge.outgoing import Outgoing
 
 __all__ = ["Outbox", "current_outbox", "get_default_layer", "layer_in_use", "set_default_layer"]
 
@@ -37,6 +38,9 @@ logger = logging.getLogger(__name__)
 LAYER_VARIABLE = "CHANNEL_LAYER"
 #: The keys that make a message on a reply channel an answer to its socket (MESSAGES.md, section 3).
 ANSWER_KEYS = frozenset({"accept", "close", "text", "bytes"})
+
+#: Where last messages may wait, and what to call with those that failed.
+Deferral: TypeAlias = "tuple[Outgoing, Callable[[list[tuple[str, Exception]]], object]]"
 
 #: One send that waits: layer, whether the name is a group's, name, message.
 Entry: TypeAlias = "tuple[BaseLayer, bool, str, dict[str, Any]]"
@@ -63,8 +67,8 @@ class Outbox:
             failures = outbox.flush(ack=(reply_channel, order))
     """
 
-    __slots__ = ("_entries", "_flushed", "_later", "_sent", "_token", "acknowledged", "is_shut",
-                 "layer")  # fmt: skip
+    __slots__ = ("_entries", "_flushed", "_later", "_outgoing", "_sent", "_token", "acknowledged",
+                 "is_shut", "layer")  # fmt: skip
 
     def __init__(self, layer: BaseLayer) -> None:
         self.layer = layer
@@ -76,6 +80,7 @@ class Outbox:
         self._sent: list[Entry] | None = None
         self._later: list[Later] | None = None
         self._flushed = False
+        self._outgoing: Outgoing | None = None  # where our last messages may wait
         self._token: Token[Outbox | None] | None = None
 
     def __enter__(self) -> Outbox:
@@ -116,6 +121,8 @@ class Outbox:
         if self.is_shut:
             logger.warning("dropped: a message to %s, of a consumer's run that is over", name)
             return
+        if self._outgoing is not None:
+            self._outgoing.put()
         deliver(layer, to_group, name, message)
         if not to_group and not ANSWER_KEYS.isdisjoint(message):
             self._sent = self._sent or []
@@ -170,7 +177,9 @@ class Outbox:
         """Drop, and log, what is sent from here on: nobody waits for it any more."""
         self.is_shut = self._flushed = True
 
-    def flush(self, *, ack: tuple[str, int] | None = None) -> list[tuple[str, Exception]]:
+    def flush(
+        self, *, ack: tuple[str, int] | None = None, deferral: Deferral | None = None
+    ) -> list[tuple[str, Exception]] | None:
         """Send everything, in order; return the name and the exception of each send that failed.
 
         `ack` is the reply channel and the order of the event that was handled. It rides on the
@@ -178,6 +187,10 @@ class Outbox:
         others: the next event of the socket may be on its way to another worker as soon as it is
         out. It is sent whatever failed before; `acknowledged` says whether that worked. Does not
         block on a receiver.
+
+        With `deferral`, an Outgoing and a function, what goes last may wait for the messages of
+        other consumers. If it does, None is returned, and the function is called with what failed
+        when that is known; `acknowledged` is known then too.
         """
         entries, self._entries = self._entries, []
         # Before the first send: what comes from elsewhere from here on goes out at once.
@@ -186,12 +199,63 @@ class Outbox:
         failures: list[tuple[str, Exception]] = []
         if self._later:
             _schedule_all(self._later, failures)
+        if deferral is not None and deferral[0].is_open:
+            first = _start_of_last(entries, self.layer)
+            _deliver_all(entries[:first], failures)
+            entries = entries[first:]
+            if entries and self._put_off(entries, ack, rides, deferral, failures):
+                return None
         delivered = _deliver_all(entries, failures)
-        self.acknowledged = rides and delivered
-        if ack is not None and not self.acknowledged:
-            alone: Entry = (self.layer, False, ack[0], {"ack": ack[1]})
-            self.acknowledged = _try_deliver([alone], failures)
+        self._settle_ack(ack, rides, delivered, failures)
         return failures
+
+    def _put_off(
+        self,
+        entries: list[Entry],
+        ack: tuple[str, int] | None,
+        rides: bool,
+        deferral: Deferral,
+        failures: list[tuple[str, Exception]],
+    ) -> bool:
+        """Have messages to channels of our layer put later, if that may be."""
+        outgoing, settle = deferral
+        sends = [(name, message) for _, _, name, message in entries]
+
+        def done(errors: Sequence[Exception | None]) -> None:
+            for (name, _), error in zip(sends, errors, strict=True):
+                if error is not None:
+                    failures.append((name, error))
+            self._settle_ack(ack, rides, errors[-1] is None, failures)
+            settle(failures)
+
+        if not outgoing.add(self.layer, sends, done):
+            return False
+        self._outgoing = outgoing
+        return True
+
+    def _settle_ack(
+        self,
+        ack: tuple[str, int] | None,
+        rides: bool,
+        delivered: bool,
+        failures: list[tuple[str, Exception]],
+    ) -> None:
+        """Note whether the acknowledgement, which was last, went out; if not, try it alone."""
+        if ack is None:
+            return
+        self.acknowledged = delivered
+        if not delivered:
+            alone: Entry = (self.layer, False, ack[0], {"ack": ack[1]})
+            # One that was alone before is in `failures` already.
+            self.acknowledged = _try_deliver([alone], failures if rides else [])
+
+
+def _start_of_last(entries: list[Entry], layer: BaseLayer) -> int:
+    """Return where the messages begin, at the end, that all go to channels of this layer."""
+    at = len(entries)
+    while at and entries[at - 1][0] is layer and not entries[at - 1][1]:
+        at -= 1
+    return at
 
 
 def _schedule_all(waiting: Sequence[Later], failures: list[tuple[str, Exception]]) -> None:
@@ -207,14 +271,14 @@ def _schedule_all(waiting: Sequence[Later], failures: list[tuple[str, Exception]
 
 
 def _add_ack(entries: list[Entry], layer: BaseLayer, ack: tuple[str, int]) -> bool:
-    """Put the acknowledgement in the last message, if that is one it can ride on; say whether."""
-    if not entries:
-        return False
-    last_layer, to_group, name, message = entries[-1]
-    if to_group or name != ack[0] or last_layer is not layer:
-        return False
-    message["ack"] = ack[1]
-    return True
+    """Put the acknowledgement last: in the last message, if it can ride there; say whether."""
+    if entries:
+        last_layer, to_group, name, message = entries[-1]
+        if not to_group and name == ack[0] and last_layer is layer:
+            message["ack"] = ack[1]
+            return True
+    entries.append((layer, False, ack[0], {"ack": ack[1]}))
+    return False
 
 
 def _deliver_all(entries: list[Entry], failures: list[tuple[str, Exception]]) -> bool:

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 from wsgi_bridge.deadlines import stack_of
 from wsgi_bridge.exceptions import ChannelLayerError, ChannelLayerUnavailable
 from wsgi_bridge.lead import Lead
+from wsgi_bridge.outgoing import Outgoing
 
 if TYPE_CHECKING:
     from wsgi_bridge.layers.base import BaseLayer, Batch
@@ -106,7 +107,12 @@ class ThreadWorker:
         # Only this object receives there: what is sent there wakes the leader.
         self._bell = layer.new_channel("wsgi-bridge.stop?")
         self._channels = [*worker.channels, self._bell]
-        self._lead = Lead(is_shared=threads > 1, name=name)
+        self._outgoing = Outgoing(layer, clock) if layer.gathers else None
+        worker.outgoing = self._outgoing
+        # With a single thread there is nobody to give it to, but there may be something to put.
+        self._lead = Lead(
+            is_shared=threads > 1 or self._outgoing is not None, name=name, on_loss=self._lose
+        )
         # Seconds that a message takes of late, on average.
         self._usual = 0.0
         self._taken: deque[tuple[str, dict[str, Any]]] = deque()
@@ -170,6 +176,7 @@ class ThreadWorker:
 
     def _run(self, at: int) -> None:
         lead, jobs, run, clock = self._lead, self._jobs, self._worker.run, self._clock
+        outgoing = self._outgoing
         has_lead = False
         while True:
             if not has_lead:
@@ -182,16 +189,22 @@ class ThreadWorker:
             jobs[at] = (*taken, begun)
             is_short = self._usual < SHORT
             if is_short:
+                if outgoing is not None:
+                    outgoing.open(begun)
                 lead.keep()
             else:
+                if outgoing is not None:
+                    outgoing.close()
                 lead.release()
             try:
                 Context().run(run, *taken)
             except BaseException:
-                # The top of a supervised loop: whatever a consumer lets out must not end a thread.
+                # The top of a supervised loop: what a consumer lets out must not end a thread.
                 logger.exception("a consumer let an exception out: %s", taken[0])
             jobs[at] = None
             has_lead = is_short and lead.regain()
+            if not has_lead and outgoing is not None:
+                outgoing.put()
             self._usual += (clock() - begun - self._usual) * WEIGHT
             # An idle thread must not keep a message alive.
             del taken
@@ -203,6 +216,7 @@ class ThreadWorker:
         taken = self._taken
         while not taken:
             if self._stopped.is_set():
+                self._lose()
                 return None
             for channel, message in self._receive(self._jobs.count(None)):
                 if channel != self._bell:
@@ -210,7 +224,15 @@ class ThreadWorker:
                     taken.append((str(channel), message))
         return taken.popleft()
 
+    def _lose(self) -> None:
+        """Put what waits: its thread cannot. Called when the lead is taken away, and at the end."""
+        if self._outgoing is not None:
+            self._outgoing.close()
+            self._outgoing.put()
+
     def _receive(self, room: int) -> Batch:
+        if self._outgoing is not None and (batch := self._outgoing.exchange(self._channels, room)):
+            return batch
         try:
             return self._layer.receive_many(self._channels, room, LONGEST_WAIT)
         except ChannelLayerUnavailable:

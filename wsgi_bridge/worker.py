@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
+from threading import Thread
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -44,6 +45,7 @@ from wsgi_bridge.wsgi_input import open_input
 if TYPE_CHECKING:
     from wsgi_bridge.bridge import Bridge
     from wsgi_bridge.layers.base import BaseLayer
+    from wsgi_bridge.outgoing import Outgoing
 
 logger = logging.getLogger(__name__)
 
@@ -138,6 +140,8 @@ class Worker:
         self._socket_key = socket_key
         self._listener: Any = None
         self._time_limit: TimeLimit | None = None
+        #: Where the last messages of a run may wait for those of the next, if its pool has that.
+        self.outgoing: Outgoing | None = None
         self._deadlines = Deadlines()
         #: Puts scheduled messages on their channels; see `start_releaser`.
         self.releaser = Releaser(
@@ -323,11 +327,28 @@ class Worker:
             window = self.router.window_of(content)
             if window > 1:
                 outbox.widen(reply, window)
-        failures = outbox.flush(ack=ack)
+        if self.outgoing is None:
+            failures = outbox.flush(ack=ack)
+        else:
+            settle = partial(self._settle, outbox, match, ack)
+            failures = outbox.flush(ack=ack, deferral=(self.outgoing, settle))
+        if failures:
+            _log_lost(failures, match)
+        if failures and ack is not None and not outbox.acknowledged:
+            self._acknowledge_late(*ack)
+
+    def _settle(
+        self,
+        outbox: Outbox,
+        match: Match,
+        ack: tuple[str, int] | None,
+        failures: list[tuple[str, Exception]],
+    ) -> None:
+        """Take note of what failed in the end, in a thread that may not wait."""
         if failures:
             _log_lost(failures, match)
         if ack is not None and not outbox.acknowledged:
-            self._acknowledge_late(*ack)
+            Thread(target=self._acknowledge_late, args=ack, daemon=True).start()
 
     def _acknowledge_late(self, reply: str, order: int) -> None:
         """Try again: without its acknowledgement a socket waits until the layer's expiry."""
@@ -362,6 +383,7 @@ class Worker:
                 multiprocess=self._multiprocess,
                 server_software=self._software,
                 extra_environ=self._environ,
+                outgoing=self.outgoing,
             )
         finally:
             statistics.ended += 1

@@ -23,6 +23,7 @@ from wsgi_bridge.wsgi_response import Response
 
 if TYPE_CHECKING:
     from wsgi_bridge.layers.base import BaseLayer
+    from wsgi_bridge.outgoing import Outgoing
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ def run_wsgi(
     errors: object | None = None,
     hijacked: Callable[[], bool] | None = None,
     stall_timeout: float = STALL_TIMEOUT,
+    outgoing: Outgoing | None = None,
 ) -> bool:
     """Run a WSGI app for one ``http.request`` message and answer it; whether that went well.
 
@@ -52,13 +54,14 @@ def run_wsgi(
     ``extra_environ`` is added to the environ last; ``errors`` becomes ``wsgi.errors``
     (``sys.stderr`` unless given); ``hijacked`` says, when the app has ended, that it took the
     connection for itself: then nothing is sent, and nothing it raised is logged. ``stall_timeout``
-    is how many seconds the server may be silent while the app waits for it.
+    is how many seconds the server may be silent while the app waits for it. A response of one
+    message may wait in ``outgoing`` for others.
 
     Blocks as long as the app runs and the client reads. What the app raises, SystemExit too, is
     logged and answered; only other exceptions that are no Exception (KeyboardInterrupt, greenlet
     exits) are raised again, after the answer.
     """
-    reply = Reply(layer, message["reply_channel"], stall_timeout)
+    reply = Reply(layer, message["reply_channel"], stall_timeout, outgoing)
     stream = open_input(message, layer, reply.post, stall_timeout)
     environ = make_environ(
         message,

@@ -12,15 +12,22 @@ pieces that a layer takes, under the flow control of messages.py. Rules kept her
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
+from collections.abc import Sequence
+from functools import partial
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from wsgi_bridge.exceptions import ChannelFull, RequestAborted
+from wsgi_bridge.exceptions import ChannelFull, ChannelLayerError, RequestAborted
 from wsgi_bridge.messages import MESSAGE_COST, RESPONSE_WINDOW
 
 if TYPE_CHECKING:
     from wsgi_bridge.layers.base import BaseLayer
+    from wsgi_bridge.outgoing import Outgoing
+
+logger = logging.getLogger(__name__)
 
 # Bytes that the messages on their way to the client may cost before the app has to wait.
 WINDOW = RESPONSE_WINDOW
@@ -48,15 +55,20 @@ class Reply:
     """
 
     __slots__ = ("_channel", "_checked", "_content_sent", "_flow_channel", "_layer", "_on_the_way",
-                 "_stall_timeout", "_unreported")  # fmt: skip
+                 "_outgoing", "_stall_timeout", "_unreported")  # fmt: skip
 
     def __init__(
-        self, layer: BaseLayer, channel: str, stall_timeout: float = STALL_TIMEOUT
+        self,
+        layer: BaseLayer,
+        channel: str,
+        stall_timeout: float = STALL_TIMEOUT,
+        outgoing: Outgoing | None = None,
     ) -> None:
         self._layer = layer
         self._channel = channel
         self._stall_timeout = stall_timeout
         self._flow_channel = ""
+        self._outgoing = outgoing
 
     def send(self, message: dict[str, Any]) -> None:
         """Send one response message, which has ``content`` and ``more_content``.
@@ -67,10 +79,29 @@ class Reply:
         if message["more_content"] or self._flow_channel or len(message["content"]) > WINDOW:
             self._send_pieces(message)
             return
+        outgoing = self._outgoing
+        if outgoing is not None:
+            sends = [(self._channel, message)]
+            if outgoing.add(self._layer, sends, partial(self._settle, message)):
+                return
         try:
             self._layer.hand_over(self._channel, message)
         except ChannelFull:
             self._post_when_room(message)
+
+    def _settle(self, message: dict[str, Any], errors: Sequence[Exception | None]) -> None:
+        """Take note of what became of a response that was put off; must not wait."""
+        [error] = errors
+        if isinstance(error, ChannelFull):
+            Thread(target=self._post_in_the_end, args=(message,), daemon=True).start()
+        elif error is not None:
+            logger.warning("a response is lost: %r", error)
+
+    def _post_in_the_end(self, message: dict[str, Any]) -> None:
+        try:
+            self._post_when_room(message)
+        except ChannelLayerError as exc:
+            logger.warning("a response is lost: %r", exc)
 
     def break_off(self) -> None:
         """Say that the response ends here, incomplete: the server closes the connection."""

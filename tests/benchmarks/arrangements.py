@@ -20,8 +20,8 @@ from tests.benchmarks.scenarios import (
 from tests.benchmarks.servers import Server, gunicorn, uvicorn
 
 THREADS = 8
-# Enough that one waits while another one runs.
-SPLIT_THREADS = 4
+# As many messages are taken at once, where each is short.
+SPLIT_THREADS = 16
 
 
 def _split(app: str) -> Server:

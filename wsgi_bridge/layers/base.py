@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from urllib.parse import SplitResult
 
 from wsgi_bridge.copying import copy_message
-from wsgi_bridge.exceptions import ChannelLayerError, InvalidName
+from wsgi_bridge.exceptions import ChannelLayerError, ChannelLayerUnavailable, InvalidName
 from wsgi_bridge.layers.statistics import GroupStatistics, Statistics
 from wsgi_bridge.names import SUFFIX_LENGTH, check_channel, check_pattern
 
@@ -120,6 +120,10 @@ class BaseLayer(ABC):
     #: "Introspection" below adds that word, one that has a storage "storage".
     extensions: tuple[str, ...] = ("groups", "flush", "statistics", "asyncio")
 
+    #: Whether several messages in one operation cost less than each in its own: then a worker has
+    #: the last words of short messages wait for each other.
+    gathers: ClassVar[bool] = False
+
     #: Options that may stand in the query string of the URL, and how each is read.
     url_options: ClassVar[Mapping[str, Callable[[str], Any]]] = {
         "expiry": float,
@@ -183,6 +187,25 @@ class BaseLayer(ABC):
         A layer with a backend puts them in one operation.
         """
         return [self._refusal(channel, message) for channel, message in messages]
+
+    def exchange(
+        self,
+        messages: Sequence[tuple[str, dict[str, Any]]],
+        channels: Sequence[str],
+        limit: int,
+        *,
+        compact: bool = False,
+    ) -> tuple[Sequence[ChannelLayerError | None], Batch]:
+        """Do as `hand_over_many`, and then take up to `limit` messages of `channels`.
+
+        For who has answered some messages and wants the next. `compact` is that of `receive_many`.
+        Does not wait. Where none can be received the batch is empty: the next receive says why.
+        """
+        refused = self.hand_over_many(messages)
+        try:
+            return refused, self._take(channels, limit, compact)
+        except ChannelLayerUnavailable:
+            return refused, []
 
     def _refusal(self, channel: str, message: dict[str, Any]) -> ChannelLayerError | None:
         """Hand one message over; return what that raises."""

@@ -11,13 +11,13 @@ import itertools
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Any, Protocol, TypeVar
 
 from wsgi_bridge.exceptions import ChannelLayerError, ChannelLayerUnavailable
-from wsgi_bridge.layers.base import BaseLayer
+from wsgi_bridge.layers.base import BaseLayer, Batch
 from wsgi_bridge.layers.concurrency import native
 from wsgi_bridge.protocols.broadcast import Broadcast
 from wsgi_bridge.protocols.frames import SERVICE_RESTART
@@ -216,15 +216,31 @@ class ProtocolServer:
         before that.
         """
         if not self._posts:
-            self.loop.run_callback(self.deliver_posts)
+            self.loop.run_callback(self._exchange)
         self._posts.append((channel, message, settle))
 
     def deliver_posts(self) -> None:
         """Put what was posted on the layer now: something is about to be sent that follows it."""
         posts, self._posts = self._posts, []
-        if not posts:
-            return
-        refusals = self.layer.hand_over_many([(channel, message) for channel, message, _ in posts])
+        if posts:
+            messages = [(channel, message) for channel, message, _ in posts]
+            self._settle(posts, self.layer.hand_over_many(messages))
+
+    def _exchange(self) -> None:
+        """Put what was posted, and hand out the replies that wait: both in one operation."""
+        posts, self._posts = self._posts, []
+        if posts:
+            messages = [(channel, message) for channel, message, _ in posts]
+            readers = [self.reply_prefix]
+            refusals, batch = self.layer.exchange(messages, readers, DISPATCH_BATCH, compact=True)
+            self._settle(posts, refusals)
+            self._hand_out(batch)
+
+    def _settle(
+        self,
+        posts: list[tuple[str, dict[str, Any], Settle]],
+        refusals: Sequence[ChannelLayerError | None],
+    ) -> None:
         for (_, _, settle), refusal in zip(posts, refusals, strict=True):
             try:
                 settle(refusal)
@@ -249,11 +265,14 @@ class ProtocolServer:
 
     def dispatch(self) -> None:
         """Hand every waiting reply to its connection."""
-        connections = self.connections
         try:
             batch = self.layer.receive_many([self.reply_prefix], DISPATCH_BATCH, compact=True)
         except ChannelLayerUnavailable:
             return  # it says so in the log itself, and wakes us when it is back
+        self._hand_out(batch)
+
+    def _hand_out(self, batch: Batch) -> None:
+        connections = self.connections
         for channel, message in batch:
             if type(channel) is tuple:
                 self._broadcast(channel, message)

@@ -47,6 +47,28 @@ class BatchTests(Case):
                 self.peer.send_many([("a", {"n": 1}), (name, message)])
         assert self.drain("a") == []
 
+    def test_messages_are_put_and_others_taken_in_one_operation(self) -> None:
+        """`exchange` does as `hand_over_many`, and then takes what is there."""
+        for number in range(3):
+            self.peer.send("b", {"n": number})
+        refused, batch = self.layer.exchange([("p!x", {"n": 0}), ("p!y", {"n": 1})], ["b", "c"], 2)
+        assert list(refused) == [None, None]
+        assert batch == [("b", {"n": 0}), ("b", {"n": 1})]
+        assert self.layer.exchange([], ["b", "c"], 2) == ([], [("b", {"n": 2})])
+        refused, batch = self.layer.exchange([("p!x", {"n": 2})], ["b", "c"], 2)
+        assert (list(refused), batch) == ([None], [])
+        assert [message["n"] for _, message in self.drain("p!")] == [0, 1, 2]
+
+    def test_what_is_refused_in_an_exchange_is_told_and_the_rest_is_done(self) -> None:
+        """`exchange` returns for each message None, or what `send` would have raised."""
+        self.reopen(capacity=1)
+        self.peer.send("b", {})
+        sends = [("p!x", {"n": 1}), ("p!y", {"n": 2}), ("q!z", {"n": 3})]
+        refused, batch = self.layer.exchange(sends, ["b"], 5)
+        assert [type(each) for each in refused] == [type(None), ChannelFull, type(None)]
+        assert batch == [("b", {})]
+        assert [message["n"] for _, message in self.drain("p!") + self.drain("q!")] == [1, 3]
+
     def test_messages_sent_at_once_are_copies(self) -> None:
         """A sender's later changes to a dict it sent do not reach the receiver."""
         message = {"inner": [1]}

@@ -27,23 +27,17 @@ import msgpack
 from wsgi_bridge.copying import copy_message
 from wsgi_bridge.exceptions import ChannelFull, ChannelLayerError, ChannelLayerUnavailable
 from wsgi_bridge.layers.base import BaseLayer, Batch, Listener, Watch, _Result
-from wsgi_bridge.layers.concurrency import can_wait, is_cooperative, reset_after_fork
+from wsgi_bridge.layers.concurrency import is_cooperative, reset_after_fork
 from wsgi_bridge.layers.ipc import figures, introspection
 from wsgi_bridge.layers.ipc.attachment import Attachment, Wake, attach
 from wsgi_bridge.layers.ipc.directory import Directory, find_directory
 from wsgi_bridge.layers.ipc.doorbell import watch_in_hub
-from wsgi_bridge.layers.ipc.gathering import ENTRY_COST, LARGEST_BATCH, Entries, Gathering
+from wsgi_bridge.layers.ipc.gathering import LARGEST_BATCH, Gathering
 from wsgi_bridge.layers.ipc.hearer import Hearer
 from wsgi_bridge.layers.ipc.membership import CHANGES_TO_TAKE
-from wsgi_bridge.layers.ipc.queues import Packed, Queues
-from wsgi_bridge.layers.ipc.records import (
-    PLAIN,
-    Record,
-    encode_entry,
-    encode_message,
-    has_work,
-    record_key,
-)
+from wsgi_bridge.layers.ipc.queues import Packed
+from wsgi_bridge.layers.ipc.records import Record, encode_message, has_work, record_key
+from wsgi_bridge.layers.ipc.sending import SendOperations
 from wsgi_bridge.layers.ipc.session import Rings, Session
 from wsgi_bridge.layers.ipc.storage import IpcStorage
 from wsgi_bridge.layers.ipc.store import Reentered, StoreFull, Txn, lmdb_version
@@ -63,7 +57,7 @@ GATHER = 0.000_05
 MAX_CHECKED = 10_000
 
 
-class IpcLayer(BaseLayer):
+class IpcLayer(SendOperations):
     """A channel layer between the processes of one user; safe to use from any thread or greenlet.
 
     `directory` is where they meet. `map_size` is how many bytes may wait, for whoever makes it: up
@@ -71,6 +65,7 @@ class IpcLayer(BaseLayer):
     """
 
     extensions = (*BaseLayer.extensions, "introspection", "storage")
+    gathers = True
     url_options: ClassVar = {**BaseLayer.url_options, "map_size": int}
 
     def __init__(
@@ -115,103 +110,11 @@ class IpcLayer(BaseLayer):
         self._listeners = set()
         self._readers = set()
 
-    # Sending.
-
-    def send(self, channel: str, message: dict[str, Any]) -> None:
-        """Put a copy of `message` on `channel`; see BaseLayer."""
-        check_channel(channel)
-        self._post(channel, encode_message(copy_message(message, self.max_message_size)))
-
-    def hand_over(self, channel: str, message: dict[str, Any]) -> None:
-        """Put `message` on `channel` without a check; see BaseLayer."""
-        self._post(channel, encode_message(message))
-
-    def hand_over_many(
-        self, messages: Sequence[tuple[str, dict[str, Any]]]
-    ) -> list[ChannelLayerError | None]:
-        """Put several messages on their channels, many in a transaction; see BaseLayer."""
-        refused: list[ChannelLayerError | None] = []
-        batch: Entries = []
-        size = 0
-        for channel, message in messages:
-            packed = encode_message(message)
-            if batch and size + len(packed) > LARGEST_BATCH:
-                refused += self._put_or_refuse(batch)
-                batch, size = [], 0
-            batch.append((channel, packed))
-            size += len(packed) + ENTRY_COST
-        refused += self._put_or_refuse(batch)
-        return refused
-
-    def _put_or_refuse(self, entries: Entries) -> Sequence[ChannelLayerError | None]:
-        """Put messages in one transaction; those of an earlier one are put, whatever becomes."""
-        try:
-            return self._put(entries)
-        except ChannelLayerUnavailable as exc:
-            return [exc] * len(entries)
-
-    def _post(self, channel: str, packed: bytes) -> None:
-        if is_cooperative() and can_wait() and not self._attach().store.is_in_use():
-            self._gathering.send(channel, packed)
-        else:
-            self._post_alone(channel, packed)
-
-    def _post_alone(self, channel: str, packed: bytes) -> None:
-        [refused] = self._put([(channel, packed)])
-        if refused is not None:
-            raise refused
-
-    def _put(self, entries: Entries) -> list[ChannelFull | None]:
-        """Put messages in one transaction; return None or ChannelFull for each."""
-        attachment = self._attach()
-        now = self.clock()
-
-        def work(txn: Txn) -> tuple[list[ChannelFull | None], Rings]:
-            session = Session(txn, now)
-            refused = [self._put_one(attachment.queues, session, *entry) for entry in entries]
-            session.save()
-            return refused, session.rings
-
-        try:
-            refused, rings = attachment.write(work)
-        except Reentered:
-            for entry in entries:
-                attachment.store.put_off(partial(self._post_alone, *entry))
-            return [None] * len(entries)
-        except StoreFull as exc:
-            return self._put_what_fits(entries, exc)
-        if rings:
-            attachment.ring(rings)
-        return refused
-
-    def _put_one(
-        self, queues: Queues, session: Session, channel: str, packed: bytes
-    ) -> ChannelFull | None:
-        reader = reader_of(channel)
-        record = session.record(reader)
-        if not queues.has_room(session, record, self.capacity_of(reader)):
-            queues.count_full(session, record)
-            return ChannelFull(channel)
-        rest = channel[len(reader) :]
-        queues.put(session, record, encode_entry(session.now + self.expiry, PLAIN, rest, packed))
-        return None
-
-    def _put_what_fits(self, entries: Entries, exc: StoreFull) -> list[ChannelFull | None]:
-        """Put one after the other what the map had no room for together."""
-        if len(entries) > 1:
-            return [self._put([entry])[0] for entry in entries]
-        [(channel, _)] = entries
-        refused = ChannelFull(channel)
-        refused.__cause__ = exc
-        return [refused]
-
     # Receiving.
 
     def _take(self, channels: Sequence[str], limit: int, compact: bool) -> Batch:
         attachment = self._attach()
-        for channel in channels:
-            if channel not in self._readers:
-                self._begin(attachment, channel)
+        self._begin(attachment, channels)
         now = self.clock()
         queues = attachment.queues
 
@@ -229,20 +132,56 @@ class IpcLayer(BaseLayer):
             taken = attachment.write(work) if attachment.store.read(is_ready) else []
         except Reentered:
             return []
+        return self._decoded(attachment, channels, taken)
+
+    def _decoded(self, attachment: Attachment, channels: Sequence[str], taken: Packed) -> Batch:
         batch = [item for entry in taken for item in _decode(*entry)]
         if len(batch) < len(taken):
             for channel in channels:
                 attachment.wake(channel)  # there may be more, whatever the size of the batch says
         return batch
 
-    def _begin(self, attachment: Attachment, channel: str) -> None:
-        """Check a name when it is first received on; own it if it is a process-specific reader."""
-        check_reader(channel)
-        if channel.endswith("!"):
-            attachment.claim(channel)
-        if len(self._readers) > MAX_CHECKED:
-            self._readers.clear()
-        self._readers.add(channel)
+    def exchange(
+        self,
+        messages: Sequence[tuple[str, dict[str, Any]]],
+        channels: Sequence[str],
+        limit: int,
+        *,
+        compact: bool = False,
+    ) -> tuple[Sequence[ChannelLayerError | None], Batch]:
+        """Put messages and take others in one transaction; see BaseLayer."""
+        entries = [(channel, encode_message(message)) for channel, message in messages]
+        if sum(len(packed) for _, packed in entries) > LARGEST_BATCH:
+            return super().exchange(messages, channels, limit, compact=compact)
+        attachment = self._attach()
+        self._begin(attachment, channels)
+        now = self.clock()
+
+        def work(txn: Txn) -> tuple[list[ChannelFull | None], Packed, Rings]:
+            session = Session(txn, now)
+            refused = [self._put_one(attachment.queues, session, *entry) for entry in entries]
+            taken = attachment.queues.take(session, channels, limit, compact)
+            session.save()
+            return refused, taken, session.rings
+
+        try:
+            refused, taken, rings = attachment.write(work)
+        except (Reentered, StoreFull):
+            return super().exchange(messages, channels, limit, compact=compact)
+        attachment.ring(rings)
+        return refused, self._decoded(attachment, channels, taken)
+
+    def _begin(self, attachment: Attachment, channels: Sequence[str]) -> None:
+        """Check names when they are first received on; own those that are process-specific."""
+        for channel in channels:
+            if channel in self._readers:
+                continue
+            check_reader(channel)
+            if channel.endswith("!"):
+                attachment.claim(channel)
+            if len(self._readers) > MAX_CHECKED:
+                self._readers.clear()
+            self._readers.add(channel)
 
     def listen(self, channels: Sequence[str], wake: Wake) -> _Listener:
         """Have `wake()` called at every message put on `channels`; see BaseLayer."""

@@ -51,6 +51,7 @@ class RedisLayer(Introspection):
     """A channel layer on Redis; safe to use from any thread or greenlet. See RedisCore."""
 
     extensions = (*BaseLayer.extensions, "introspection", "storage")
+    gathers = True
 
     url_options: ClassVar = {
         **BaseLayer.url_options,
