@@ -40,7 +40,7 @@ LAYER_VARIABLE = "CHANNEL_LAYER"
 ANSWER_KEYS = frozenset({"accept", "close", "text", "bytes"})
 
 #: Where last messages may wait, and what to call with those that failed.
-Deferral: TypeAlias = "tuple[Outgoing, Callable[[list[tuple[str, Exception]]], object]]"
+Outlet: TypeAlias = "tuple[Outgoing, Callable[[list[tuple[str, Exception]]], object]]"
 
 #: One send that waits: layer, whether the name is a group's, name, message.
 Entry: TypeAlias = "tuple[BaseLayer, bool, str, dict[str, Any]]"
@@ -178,7 +178,7 @@ class Outbox:
         self.is_shut = self._flushed = True
 
     def flush(
-        self, *, ack: tuple[str, int] | None = None, deferral: Deferral | None = None
+        self, *, ack: tuple[str, int] | None = None, outlet: Outlet | None = None
     ) -> list[tuple[str, Exception]] | None:
         """Send everything, in order; return the name and the exception of each send that failed.
 
@@ -188,9 +188,9 @@ class Outbox:
         out. It is sent whatever failed before; `acknowledged` says whether that worked. Does not
         block on a receiver.
 
-        With `deferral`, an Outgoing and a function, what goes last may wait for the messages of
-        other consumers. If it does, None is returned, and the function is called with what failed
-        when that is known; `acknowledged` is known then too.
+        With `outlet`, an Outgoing and a function, what goes last may wait for the messages of other
+        consumers. If it does, None is returned, and the function is called with what failed when
+        that is known; `acknowledged` is known then too.
         """
         entries, self._entries = self._entries, []
         # Before the first send: what comes from elsewhere from here on goes out at once.
@@ -199,11 +199,11 @@ class Outbox:
         failures: list[tuple[str, Exception]] = []
         if self._later:
             _schedule_all(self._later, failures)
-        if deferral is not None and deferral[0].is_open:
+        if outlet is not None and outlet[0].is_open:
             first = _start_of_last(entries, self.layer)
             _deliver_all(entries[:first], failures)
             entries = entries[first:]
-            if entries and self._put_off(entries, ack, rides, deferral, failures):
+            if entries and self._put_off(entries, ack, rides, outlet, failures):
                 return None
         delivered = _deliver_all(entries, failures)
         self._settle_ack(ack, rides, delivered, failures)
@@ -214,11 +214,11 @@ class Outbox:
         entries: list[Entry],
         ack: tuple[str, int] | None,
         rides: bool,
-        deferral: Deferral,
+        outlet: Outlet,
         failures: list[tuple[str, Exception]],
     ) -> bool:
         """Have messages to channels of our layer put later, if that may be."""
-        outgoing, settle = deferral
+        outgoing, settle = outlet
         sends = [(name, message) for _, _, name, message in entries]
 
         def done(errors: Sequence[Exception | None]) -> None:

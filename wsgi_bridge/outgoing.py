@@ -75,6 +75,14 @@ class Outgoing:
             self._waiting.append((sends, done))
         return True
 
+    def after(self, call: Callable[[], object]) -> None:
+        """Call ``call`` when what this thread has put off is put: at once, if nothing is."""
+        with self._lock:
+            if self._waiting and self.is_open:
+                self._waiting.append(((), lambda _: call()))
+                return
+        call()
+
     def put(self) -> None:
         """Put what waits."""
         if not self._waiting:

@@ -331,7 +331,7 @@ class Worker:
             failures = outbox.flush(ack=ack)
         else:
             settle = partial(self._settle, outbox, match, ack)
-            failures = outbox.flush(ack=ack, deferral=(self.outgoing, settle))
+            failures = outbox.flush(ack=ack, outlet=(self.outgoing, settle))
         if failures:
             _log_lost(failures, match)
         if failures and ack is not None and not outbox.acknowledged:

@@ -273,3 +273,16 @@ def test_what_has_waited_for_long_is_put_before_the_next_message():
     assert told == []
     outgoing.open(5.0015)
     assert told == [[None]]
+
+
+def test_who_waits_until_it_is_put_is_told_after_it():
+    layer, told = Gathering(), []
+    outgoing = Outgoing(layer, lambda: 0.0)
+    outgoing.after(lambda: told.append("at once"))
+    outgoing.open(0.0)
+    outgoing.after(lambda: told.append("nothing waits"))
+    outgoing.add(layer, [("a", {})], lambda _: told.append("put"))
+    outgoing.after(lambda: told.append("after"))
+    assert told == ["at once", "nothing waits"]
+    assert outgoing.exchange(["a"], 1) == [("a", {})]
+    assert told[2:] == ["put", "after"]

@@ -10,6 +10,7 @@ import gc
 import logging
 import signal
 import time
+from functools import partial
 from typing import Any
 
 from wsgi_bridge.bridge import Bridge
@@ -153,4 +154,7 @@ class NotedWorker(Worker):
         try:
             super().run(channel, message)
         finally:
-            board.end(at)
+            if self.outgoing is None:
+                board.end(at)
+            else:
+                self.outgoing.after(partial(board.end, at))  # till then a kill would cost it
