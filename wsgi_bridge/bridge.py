@@ -16,6 +16,8 @@ from wsgi_bridge.settings import load_settings
 DEFAULT_LAYER = "memory://"
 LAYER_VARIABLE = "CHANNEL_LAYER"
 
+RouteFigures = Callable[[], dict[str, dict[str, Any]]]
+
 
 class Bridge:
     """A WSGI app, the consumers beside it, and the layer between them and the server.
@@ -48,7 +50,8 @@ class Bridge:
         self._layer: BaseLayer | None = None
         self._layer_pid = 0
         self._server_statistics: Callable[[], dict[str, int]] = dict
-        self._route_statistics: Callable[[], dict[str, dict[str, Any]]] = dict
+        self._route_statistics: RouteFigures = dict
+        self._all_route_statistics: RouteFigures = dict
         self._delay_statistics: Callable[[], dict[str, int]] = dict
         #: What `send_every` was told, for the workers of this bridge.
         self.periodic: list[Periodic] = []
@@ -152,11 +155,13 @@ class Bridge:
 
         ``routes`` and ``delays`` are its worker's, ``layer`` is the layer's.
 
+        Under ``all_routes`` is what all processes that share the layer count of each route.
         Without a server of ours around it, only the latter. Does not block on memory layers.
         """
         return {
             **self._server_statistics(),
             "routes": self._route_statistics(),
+            "all_routes": self._all_route_statistics(),
             "delays": self._delay_statistics(),
             "layer": self.layer.global_statistics(),
         }
@@ -165,9 +170,10 @@ class Bridge:
         """Have ``statistics`` ask the server that runs this bridge. For servers."""
         self._server_statistics = server_statistics
 
-    def attach_routes(self, route_statistics: Callable[[], dict[str, dict[str, Any]]]) -> None:
+    def attach_routes(self, of_process: RouteFigures, of_all: RouteFigures) -> None:
         """Have ``statistics`` ask the worker that runs this bridge's consumers. For workers."""
-        self._route_statistics = route_statistics
+        self._route_statistics = of_process
+        self._all_route_statistics = of_all
 
     def attach_delays(self, delay_statistics: Callable[[], dict[str, int]]) -> None:
         """Have ``statistics`` ask what puts this bridge's scheduled messages. For workers."""

@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from wsgi_bridge.histogram import make_histogram
+
 if TYPE_CHECKING:
     from wsgi_bridge.layers.base import BaseLayer
 
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
 ALL_TIMED = 1000
 EACH_TIMED = 31
 # Times that are kept, the latest ones: 30 KB a route, and ten of them are above its p99. Log-
-# spaced buckets would take a search for each run, and remember last week's.
+# spaced buckets would take a logarithm for each run, and remember last week's; they are made when
+# a process reports what it counted.
 KEPT = 1000
 
 
@@ -47,17 +50,37 @@ class RouteStatistics:
         self.times.append(seconds)
         self.next_timed = self.begun + (1 if self.begun < ALL_TIMED else EACH_TIMED)
 
-    def figures(self) -> dict[str, Any]:
-        """Return the figures; see docs/reference/statistics.md."""
-        times = sorted(self.times.copy())
+    @property
+    def changes(self) -> int:
+        """A number that grows with every count."""
+        return self.begun + self.ended + self.errors + self.timeouts + self.retries
+
+    def counts(self) -> dict[str, int]:
+        """Return what is counted."""
         return {
             "count": self.begun,
             "errors": self.errors,
             "timeouts": self.timeouts,
             "retries": self.retries,
             "in_flight": max(0, self.begun - self.ended),
+        }
+
+    def figures(self) -> dict[str, Any]:
+        """Return the figures; see docs/reference/statistics.md."""
+        times = sorted(self.times.copy())
+        return {
+            **self.counts(),
             "run_time_p50": percentile(times, 0.50),
             "run_time_p99": percentile(times, 0.99),
+        }
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return what can be added to the snapshots of others: plain values, times in buckets."""
+        times = make_histogram(self.times.copy())
+        return {
+            **self.counts(),
+            "channels": list(self.channels),
+            "times": [list(each) for each in sorted(times.items())],
         }
 
 
@@ -87,6 +110,14 @@ def report(routes: Iterable[RouteStatistics], layer: BaseLayer) -> dict[str, dic
         figures["queue_age"] = max((ages[channel] for channel in route.channels), default=0.0)
         reports[_unused(route.name, reports)] = figures
     return reports
+
+
+def take_snapshot(routes: Iterable[RouteStatistics]) -> dict[str, dict[str, Any]]:
+    """Return the snapshot of each route, by its name. Asks nobody."""
+    found: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        found[_unused(route.name, found)] = route.snapshot()
+    return found
 
 
 def _unused(name: str, reports: dict[str, dict[str, Any]]) -> str:

@@ -127,7 +127,7 @@ class ThreadWorker:
     def start(self) -> None:
         """Begin to take messages."""
         self._lead.open()
-        self._worker.start_releaser()
+        self._worker.start_services()
         for thread in self._threads:
             thread.start()
 

@@ -36,7 +36,8 @@ from wsgi_bridge.exceptions import (
 from wsgi_bridge.outbox import current_outbox
 from wsgi_bridge.releaser import Releaser
 from wsgi_bridge.retries import put_off
-from wsgi_bridge.route_statistics import RouteStatistics, report
+from wsgi_bridge.route_reports import RouteReporter, load_snapshots, merge
+from wsgi_bridge.route_statistics import RouteStatistics, report, take_snapshot
 from wsgi_bridge.routing import Match
 from wsgi_bridge.wsgi import collect_response, run_wsgi
 from wsgi_bridge.wsgi_environ import make_environ
@@ -143,7 +144,7 @@ class Worker:
         #: Where the last messages of a run may wait for those of the next, if its pool has that.
         self.outgoing: Outgoing | None = None
         self._deadlines = Deadlines()
-        #: Puts scheduled messages on their channels; see `start_releaser`.
+        #: Puts scheduled messages on their channels; see `start_services`.
         self.releaser = Releaser(
             layer, serves_delays=DELAY not in self.router.channels, periodic=bridge.periodic
         )
@@ -151,7 +152,9 @@ class Worker:
         self._statistics = {
             route: RouteStatistics(route.name, route.channels) for route in self.router.routes
         }
-        bridge.attach_routes(self.statistics)
+        #: Reports what was counted to where other processes find it.
+        self.reporter = RouteReporter(layer, self._take_snapshot, self._changes)
+        bridge.attach_routes(self.statistics, self.all_statistics)
         bridge.attach_delays(self.releaser.statistics)
         self._unrouted: dict[str, Callable[[dict[str, Any]], None]] = {
             "http.request": self._run_site,
@@ -165,18 +168,20 @@ class Worker:
         self._time_limit = pool.time_limit
         self._listener = self.layer.listen(self.channels, self.pump_soon)
         self.pump_soon()
-        self.start_releaser()
+        self.start_services()
 
-    def start_releaser(self) -> None:
-        """Put what is scheduled when it is due, and serve `asgi.delay`, until `stop`.
+    def start_services(self) -> None:
+        """Report what is counted, put what is scheduled when it is due, and serve `asgi.delay`.
 
-        For who takes the messages in place of `pump`; `start` does it.
+        Until `stop`. For who takes the messages in place of `pump`; `start` does it.
         """
+        self.reporter.start()
         self.releaser.start()
 
     def stop(self) -> None:
         """Take no more messages. Those taken go on. From any thread; idempotent."""
         self.releaser.stop()
+        self.reporter.stop()
         if self._listener is not None:
             self._listener.close()
             self._listener = None
@@ -211,7 +216,24 @@ class Worker:
 
         Asks the layer; raises ChannelLayerUnavailable.
         """
-        return report([self._site, *self._statistics.values()], self.layer)
+        return report(self._counted(), self.layer)
+
+    def all_statistics(self) -> dict[str, dict[str, Any]]:
+        """Return the same of all processes that share the layer, others as of their last report.
+
+        Asks the layer; raises ChannelLayerUnavailable.
+        """
+        others = load_snapshots(self.layer, without=self.reporter.name)
+        return merge([self._take_snapshot(), *others], self.layer)
+
+    def _take_snapshot(self) -> dict[str, dict[str, Any]]:
+        return take_snapshot(self._counted())
+
+    def _changes(self) -> int:
+        return sum(route.changes for route in self._counted())
+
+    def _counted(self) -> list[RouteStatistics]:
+        return [self._site, *self._statistics.values()]
 
     def route_name(self, channel: str, message: dict[str, Any]) -> str:
         """Return what logs call the consumer of a message: its route's line, or the channel."""

@@ -47,7 +47,7 @@ def test_every_count_of_the_server_and_the_layer_is_explained() -> None:
     counted = {each.name for each in fields(Counters)} | set(Statistics.__annotations__)
     of_routes = {*RouteStatistics("", ()).figures(), "queue_age"}
     of_delays = {each.name for each in fields(DelayFigures)}
-    told = first_cells(text) - {"layer", "routes", "delays"}
+    told = first_cells(text) - {"layer", "routes", "all_routes", "delays"}
     assert told == counted | of_routes | of_delays | {"consumers"}
 
 

@@ -29,8 +29,8 @@ class WatchedWorker(Worker):
         self.releaser.channels = [name for name in self.releaser.channels if name not in hold]
         self._app = self._watch_app(self._app)
 
-    def start_releaser(self) -> None:
-        """Do nothing: the engine lets it have its turns, by the test's clock."""
+    def start_services(self) -> None:
+        """Do nothing: the engine lets the releaser have its turns, by the test's clock."""
 
     def _run_consumer(self, match: Match, channel: str, content: dict[str, Any]) -> None:
         watched = replace(match, consumer=self._watch(match.consumer))

@@ -22,7 +22,23 @@ from tests.wsgi_bridge.commands.rig import (
 )
 from tests.wsgi_bridge.commands.site import READER
 from tests.wsgi_bridge.layers.redis.servers import RedisServer, need_redis
-from wsgi_bridge import Channel, Group, open_layer
+from wsgi_bridge import Bridge, Channel, Group, open_layer, route
+from wsgi_bridge.worker import Worker
+
+
+def count_a_run(url, *, fails):
+    """Run a consumer, as a process does that shares the layer, and report it."""
+
+    def work(message):
+        if fails:
+            raise ValueError
+
+    with contextlib.closing(open_layer(url)) as layer:
+        bridge = Bridge(lambda *_: [], [route("jobs", work)], layer=layer)
+        worker = Worker(bridge, layer, lambda call: call)
+        worker.run("jobs", {})
+        worker.reporter.report()
+
 
 WITHOUT_RICH = (
     rig.COMMAND[0],
@@ -181,9 +197,24 @@ class TestLooking:
         assert call_rows("layer", url, "groups", "room") == [["MEMBER"], *([m] for m in members)]
         assert call_rows("layer", url, "groups", "unknown") == [["MEMBER"]]
 
+    def test_routes_are_listed_with_what_all_processes_counted(self, own):
+        url, _ = own
+        assert call_json("layer", url, "routes") == []
+        for fails in (True, False):
+            count_a_run(url, fails=fails)
+        found = {each["route"]: each for each in call_json("layer", url, "routes")}
+        job = next(each for name, each in found.items() if name != "site")
+        assert (job["count"], job["errors"], job["processes"]) == (2, 1, 2)
+        heads, first, second = call_rows("layer", url, "routes")
+        assert heads[:2] == ["ROUTE", "COUNT"]
+        assert (first[0], second[0]) == (job["route"].split()[0], "site")
+        [only] = call_json("layer", url, "routes", "si*", "--limit", "1")
+        assert (only["route"], only["count"], only["run_time_p99"]) == ("site", 0, 0.0)
+
     def test_who_looks_takes_nothing_and_owns_nothing(self, own):
         url, finish = own
-        for words in (["stats"], ["channels"], ["groups"], ["groups", "room"], ["ping"]):
+        looks = (["stats"], ["channels"], ["groups"], ["groups", "room"], ["routes"], ["ping"])
+        for words in looks:
             call_rows("layer", url, *words)
         groups = call_json("layer", url, "groups")
         assert [each["members_count"] for each in groups] == [3, 1]

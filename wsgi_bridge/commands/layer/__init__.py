@@ -1,6 +1,6 @@
 """`wsgi-bridge layer [URL] ACTION`: look at a channel layer from outside, empty it, try it.
 
-    looks    stats, channels, groups, delays: change nothing
+    looks    stats, channels, groups, routes, delays: change nothing
     acts     cancel, flush, ping
 
 The URL may be left out where CHANNEL_LAYER has it, which also keeps a password out of the list of
@@ -21,7 +21,7 @@ from wsgi_bridge.commands.layer import acts, looks
 __all__ = ["NAME", "add_parser", "complete"]
 
 NAME = "layer"
-ACTIONS = ("stats", "channels", "groups", "delays", "cancel", "flush", "ping")
+ACTIONS = ("stats", "channels", "groups", "routes", "delays", "cancel", "flush", "ping")
 
 USAGE = f"wsgi-bridge layer [-h] [URL] {{{','.join(ACTIONS)}}} ..."
 
@@ -76,15 +76,18 @@ def add_parser(commands: Any) -> None:
 def _add_looks(actions: Any) -> None:
     stats = _add(actions, "stats", looks.stats, "figures of all processes together; the default")
     stats.add_argument("--channel", metavar="NAME", help="of one channel only")
-    stats.add_argument(
-        "--watch", metavar="SECONDS", type=_positive, help="again every so often, until Ctrl-C"
-    )
     channels = _add(actions, "channels", looks.channels, "channels with messages or a count")
     channels.add_argument("glob", metavar="GLOB", nargs="?", default="*", help="only such names")
     groups = _add(actions, "groups", looks.groups, "groups and their sizes, or who is in one")
     groups.add_argument("group", metavar="NAME", nargs="?", help="list the members of this one")
+    routes = _add(actions, "routes", looks.routes, "routes: runs, errors, times, all processes")
+    routes.add_argument("glob", metavar="GLOB", nargs="?", default="*", help="only such names")
     delays = _add(actions, "delays", looks.delays, "messages for later, the next one first")
-    for each in (channels, groups, delays):
+    for each in (stats, routes):
+        each.add_argument(
+            "--watch", metavar="SECONDS", type=_positive, help="again every so often, until Ctrl-C"
+        )
+    for each in (channels, groups, routes, delays):
         each.add_argument(
             "--limit", metavar="N", type=_count, help="only so many, the first of them"
         )

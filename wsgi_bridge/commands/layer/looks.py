@@ -1,4 +1,4 @@
-"""What looks at a layer and changes nothing: `stats`, `channels`, `groups`, `delays`."""
+"""What looks at a layer and changes nothing: `stats`, `channels`, `groups`, `routes`, `delays`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from wsgi_bridge.commands.errors import CommandError
 from wsgi_bridge.commands.opening import is_any_ipc, opened, urls_of_ipc
 from wsgi_bridge.commands.tables import Table, Watched, show, watch
 from wsgi_bridge.layers import BaseLayer
+from wsgi_bridge.route_reports import is_shared, load_snapshots, merge
 
-__all__ = ["EPILOGS", "channel_table", "channels", "delays", "groups", "stats"]
+__all__ = ["EPILOGS", "channel_table", "channels", "delays", "groups", "routes", "stats"]
 
 EPILOGS = {
     "stats": """\
@@ -33,6 +34,14 @@ examples:
 examples:
   wsgi-bridge layer ipc://mysite groups
   wsgi-bridge layer ipc://mysite groups room-lobby
+""",
+    "routes": """\
+The busiest come first; `site` is the WSGI app. Figures are those of the processes that run now,
+each as of some five seconds ago.
+
+examples:
+  wsgi-bridge layer ipc://mysite routes --watch 5
+  wsgi-bridge layer ipc://mysite routes '*chat*' --json
 """,
     "delays": """\
 A message to a group is for the channel wsgi-bridge.due, under the id GROUP:ID.
@@ -118,6 +127,33 @@ def delays(arguments: argparse.Namespace) -> int:
     rows = [[_text(each[name.replace(" ", "_")]) for name in columns] for each in found]
     _show(arguments, Table(columns, list(rows), left=2), found)
     return 0
+
+
+def routes(arguments: argparse.Namespace) -> int:
+    """Show what all processes count of each route, the busiest first."""
+    with opened(arguments.url) as layer:
+        if not is_shared(layer):
+            raise CommandError(
+                f"{type(layer).__name__} keeps no state (it has no extension 'storage'): "
+                "Bridge.statistics() tells of routes, in each process"
+            )
+        _show_or_watch(arguments, lambda: _routes(layer, arguments.glob, arguments.limit))
+    return 0
+
+
+def _routes(layer: BaseLayer, glob: str, limit: int | None) -> tuple[Table, list[dict[str, Any]]]:
+    figures = merge(load_snapshots(layer), layer).items()
+    found = [{"route": name, **each} for name, each in figures if fnmatch.fnmatchcase(name, glob)]
+    found.sort(key=lambda each: (-each["count"], each["route"]))
+    found = found[:limit]
+    columns = ["route", "count", "errors", "timeouts", "retries", "in flight", "p50 ms", "p99 ms"]
+    table = Table([*columns, "queue age", "processes"])
+    for each in found:
+        counts = [str(each[name]) for name in ("count", "errors", "timeouts", "retries")]
+        times = [f"{each[name] * 1000:.2f}" for name in ("run_time_p50", "run_time_p99")]
+        rest = [_text(each["queue_age"]), str(each["processes"])]
+        table.rows.append([each["route"], *counts, str(each["in_flight"]), *times, *rest])
+    return table, found
 
 
 def _show(arguments: argparse.Namespace, table: Table, value: Any) -> None:
