@@ -10,6 +10,7 @@ them share. Imported in gunicorn's master, as worker.py is.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
@@ -17,12 +18,16 @@ from urllib.parse import urlsplit
 from gunicorn.workers.base import Worker as BaseWorker
 
 from gunicorn_asgi.consumer_worker import ConsumerWorker
+from gunicorn_asgi.least import LeastWorkers
 from gunicorn_asgi.pure_server import make_pure_server, read_environment
 from gunicorn_asgi.roles import SERVER, STAND_IN, Roles, find_server_count
 from gunicorn_asgi.worker import Worker
 
 if TYPE_CHECKING:
     from gunicorn_asgi.roles import Presence
+
+# One for sockets and one for consumers.
+MIN_WORKERS = 2
 
 _roles = Roles()
 
@@ -36,11 +41,17 @@ class SplitWorker:
     def __new__(cls, age: int, ppid: int, sockets: Any, app: Any, timeout: float, cfg: Any,
                 log: Any) -> Any:  # fmt: skip
         """Return the next worker, of whatever kind is missing."""
+        is_alone = cfg.workers < MIN_WORKERS
+        if is_alone:
+            cfg.set("workers", MIN_WORKERS)  # of a reload, as `check_config` has seen the first
         count = _count_servers(cfg, log)
+        LeastWorkers.install(cfg, count, log)
         role = _roles.choose(age, count)
         arguments: Any = (age, ppid, sockets, app, timeout, cfg, log)
         if role == STAND_IN:
-            return StandIn(*arguments)
+            stand_in = StandIn(*arguments)
+            stand_in.is_alone = is_alone
+            return stand_in
         if role == SERVER:
             server = ServerWorker(*arguments)
             server.presence = _roles.presence
@@ -62,7 +73,7 @@ class SplitWorker:
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
         """Refuse what cannot be split; called by gunicorn in its master, once."""
-        if cfg.workers < 2:
+        if cfg.workers < MIN_WORKERS:
             raise RuntimeError(
                 "gunicorn_asgi.SplitWorker needs a worker for sockets and one for consumers: "
                 "say -w 2 or more, or use gunicorn_asgi.Worker"
@@ -102,6 +113,7 @@ class ServerWorker(Worker):
     def init_process(self) -> None:
         """Be seen, then start as the undivided worker does."""
         self.max_requests = sys.maxsize  # what that is for is in the site
+        self.cfg.set("reload", False)  # and so is what changes
         self._is_seen = self.presence.enter()
         super().init_process()
 
@@ -137,6 +149,14 @@ def _count_servers(cfg: Any, log: Any) -> int:
 class StandIn(BaseWorker):
     """One worker too many, in a reload: it ends so that a server need not."""
 
+    #: Whether the reload asked for no other: then nobody would run consumers.
+    is_alone = False
+
     def init_process(self) -> None:
         """End at once."""
+        if self.is_alone:
+            self.log.error(
+                "gunicorn_asgi.SplitWorker needs %s workers at least: one more is made", MIN_WORKERS
+            )
+            os.kill(self.ppid, signal.SIGTTIN)
         sys.exit(0)

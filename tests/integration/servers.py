@@ -153,18 +153,19 @@ def run_server(
     may_log_errors: bool = False,
     may_lose_workers: bool = False,
     worker: str = "gunicorn_asgi.Worker",
+    program: Sequence[str] = ("-m", "gunicorn"),
 ) -> Iterator[Server]:
     """Run ``gunicorn -k gunicorn_asgi.Worker`` while the block runs; see the module's docstring.
 
     ``args``: more of gunicorn's options; ``env``: variables added to the environment; ``chdir``:
     where the app's module is (the repository's root is importable too); ``may_lose_workers``:
-    whether the test kills some; ``worker``: another class.
+    whether the test kills some; ``worker``: another class; ``program``: what Python runs.
     """
     with tempfile.TemporaryDirectory(prefix="gunicorn-") as folder:
         log_path = Path(folder) / "log"
         with log_path.open("wb") as log:
             process = subprocess.Popen(
-                _command(worker, app, binds, chdir, args),
+                _command(program, worker, app, binds, chdir, args),
                 cwd=ROOT,
                 env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},
                 stdin=subprocess.DEVNULL,
@@ -193,9 +194,14 @@ def die_with_parent() -> None:
 
 
 def _command(
-    worker: str, app: str, binds: Sequence[str], chdir: Path, args: Sequence[str]
+    program: Sequence[str],
+    worker: str,
+    app: str,
+    binds: Sequence[str],
+    chdir: Path,
+    args: Sequence[str],
 ) -> list[str]:
-    command = [sys.executable, "-m", "gunicorn", "-k", worker]
+    command = [sys.executable, *program, "-k", worker]
     command += ["--no-control-socket", "--chdir", str(chdir), "--pythonpath", str(ROOT)]
     for bind in binds:
         command += ["-b", bind]

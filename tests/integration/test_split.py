@@ -112,14 +112,17 @@ def write_site(folder: Path, version: str) -> None:
 
 
 @contextlib.contextmanager
-def run_split(folder: Path, *args: str, workers: int = 4, **options: Any) -> Iterator[Split]:
+def run_split(
+    folder: Path, *args: str, workers: int = 4, is_told: bool = True, **options: Any
+) -> Iterator[Split]:
+    """Run a split gunicorn; unless ``is_told``, its configuration file has that many workers."""
     write_site(folder, "first")
     env = {"PYTHONDONTWRITEBYTECODE": "1", **options.pop("env", {})}
     with run_server(
         "deployed:application",
         worker="gunicorn_asgi.SplitWorker",
         chdir=folder,
-        args=["-w", str(workers), *args],
+        args=[*(["-w", str(workers)] if is_told else []), *args],
         env=env,
         **options,
     ) as server:
