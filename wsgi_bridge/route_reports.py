@@ -69,8 +69,8 @@ class RouteReporter:
         self._reported_at = 0.0
 
     def start(self) -> None:
-        """Begin, in a thread of its own; idempotent."""
-        if self._thread is None and is_shared(self._layer):
+        """Begin, in a thread of its own, unless it was stopped; idempotent."""
+        if self._thread is None and not self._stopped.is_set() and is_shared(self._layer):
             self._thread = threading.Thread(target=self._run, name="route-reports", daemon=True)
             self._thread.start()
 

@@ -91,17 +91,26 @@ class IpcLayer(SendOperations):
     def _attach(self) -> Attachment:
         """Return the attachment of this process; make it, if this is the first use."""
         attachment = self._attachment
-        if self._closed:
-            raise ChannelLayerUnavailable("this ipc layer was closed")
+        self._check_open()
         if attachment is None:
             directory = Directory(self.directory, self._map_size)
-            attachment = self._attachment = attach(directory, self.clock)
+            attachment = attach(directory, self.clock)
+            try:
+                self._check_open()
+            except ChannelLayerUnavailable:  # closed by another thread meanwhile
+                attachment.close()
+                raise
+            self._attachment = attachment
         if attachment.is_lost:
             raise ChannelLayerUnavailable(
                 f"{str(self.directory)!r} was removed while it was in use: start the processes of "
                 "this site again"
             )
         return attachment
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ChannelLayerUnavailable("this ipc layer was closed")
 
     def _reset(self) -> None:
         """Begin anew: in a forked child."""
