@@ -8,6 +8,9 @@ It is a thread, a greenlet where gevent has patched threading, and never in the 
 takes none of their room, and is on time while all of them are busy. It sleeps until something is
 due, or somebody rings (wsgi_bridge.delays.DUE) who has scheduled something for soon. Where other
 processes share the layer it also looks every LOOK_EVERY seconds: who was rung may have been killed.
+
+Where threads wait on the layer for messages to consume, they receive on its channels as well, and
+feed it: another listener in their process would cost each of their waits a thread in between.
 """
 
 from __future__ import annotations
@@ -70,24 +73,36 @@ class Releaser:
         serves_delays: bool = True,
         periodic: Sequence[Periodic] = (),
     ) -> None:
-        #: What it receives on.
-        self.channels = [DUE, DELAY] if serves_delays else [DUE]
         self.figures = DelayFigures()
         self._layer = layer
+        #: What it receives on.
+        self.channels = [DUE, DELAY] if serves_delays else [DUE]
+        if not self._has_storage():
+            self.channels = []
         self._waiter = _Waiter()
         self._periodic = periodic
         self._schedule_at = 0.0
         self._is_stopped = False
+        self._is_fed = False
         self._thread: threading.Thread | None = None
         self._listener: Listener | None = None
         # Taken, and not done: the layer may go in between.
         self._taken: deque[tuple[str, dict[str, Any]]] = deque()
 
-    def start(self) -> None:
-        """Begin, in a thread of its own; idempotent."""
+    def start(self, *, is_fed: bool = False) -> None:
+        """Begin, in a thread of its own; idempotent.
+
+        With `is_fed`, whoever calls `feed` receives on the channels: it does so only at its looks.
+        """
         if self._thread is None and self._has_storage():
+            self._is_fed = is_fed
             self._thread = threading.Thread(target=self._run, name="releaser", daemon=True)
             self._thread.start()
+
+    def feed(self, channel: str, message: dict[str, Any]) -> None:
+        """Do as a message says that was received on one of the channels. Does not wait."""
+        self._note(channel, message)
+        self._waiter.wake()
 
     def wake(self) -> None:
         """Look now: something was scheduled. From any thread; does not wait."""
@@ -133,7 +148,7 @@ class Releaser:
         """
         layer = self._layer
         try:
-            if self._listener is None:
+            if self._listener is None and not self._is_fed:
                 self._listener = layer.listen(self.channels, self._waiter.wake)
             turn = self.turn()
             is_shared = layer.storage.is_shared
@@ -170,8 +185,7 @@ class Releaser:
         """Do what was sent here; whether there was anything."""
         taken, figures = self._taken, self.figures
         for channel, message in self._layer.receive_many(self.channels, BATCH):
-            taken.append((str(channel), message))
-            figures.received += channel == DELAY
+            self._note(str(channel), message)
         has_taken = bool(taken)
         refused: list[Exception] = []
         while taken:
@@ -188,6 +202,10 @@ class Releaser:
             logger.error("messages on %s cannot be used, %d of them; the first: %s",
                          "/".join(self.channels), len(refused), refused[0])  # fmt: skip
         return has_taken
+
+    def _note(self, channel: str, message: dict[str, Any]) -> None:
+        self._taken.append((channel, message))
+        self.figures.received += channel == DELAY
 
     def _do(self, channel: str, message: dict[str, Any]) -> None:
         if channel == DELAY:

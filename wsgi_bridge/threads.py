@@ -106,7 +106,13 @@ class ThreadWorker:
         self._clock = clock
         # Only this object receives there: what is sent there wakes the leader.
         self._bell = layer.new_channel("wsgi-bridge.stop?")
-        self._channels = [*worker.channels, self._bell]
+        # What is received for others than the threads, and who is given it.
+        feed = worker.releaser.feed
+        self._aside: dict[str, Callable[[str, dict[str, Any]], object]] = {
+            self._bell: lambda *_: None,
+            **dict.fromkeys(worker.releaser.channels, feed),
+        }
+        self._channels = [*worker.channels, *self._aside]
         self._outgoing = Outgoing(layer, clock) if layer.gathers else None
         worker.outgoing = self._outgoing
         # With a single thread there is nobody to give it to, but there may be something to put.
@@ -127,7 +133,7 @@ class ThreadWorker:
     def start(self) -> None:
         """Begin to take messages."""
         self._lead.open()
-        self._worker.start_services()
+        self._worker.start_services(is_fed=True)
         for thread in self._threads:
             thread.start()
 
@@ -218,10 +224,14 @@ class ThreadWorker:
             if self._stopped.is_set():
                 self._lose()
                 return None
-            for channel, message in self._receive(self._jobs.count(None)):
-                if channel != self._bell:
+            for name, message in self._receive(self._jobs.count(None)):
+                channel = str(name)
+                aside = self._aside.get(channel)
+                if aside is None:
                     self.taken += 1
-                    taken.append((str(channel), message))
+                    taken.append((channel, message))
+                else:
+                    aside(channel, message)
         return taken.popleft()
 
     def _lose(self) -> None:

@@ -170,13 +170,14 @@ class Worker:
         self.pump_soon()
         self.start_services()
 
-    def start_services(self) -> None:
+    def start_services(self, *, is_fed: bool = False) -> None:
         """Report what is counted, put what is scheduled when it is due, and serve `asgi.delay`.
 
-        Until `stop`. For who takes the messages in place of `pump`; `start` does it.
+        Until `stop`. For who takes the messages in place of `pump`; `start` does it. `is_fed`:
+        whether the releaser is told what comes on its channels; see Releaser.
         """
         self.reporter.start()
-        self.releaser.start()
+        self.releaser.start(is_fed=is_fed)
 
     def stop(self) -> None:
         """Take no more messages. Those taken go on. From any thread; idempotent."""

@@ -341,6 +341,27 @@ def test_a_consumer_that_blocks_for_ever_does_not_hold_up_the_join(layer, start,
     assert [item.channel for item in threads.unfinished()] == ["jobs"]
 
 
+def test_what_is_for_the_releaser_reaches_it_from_the_thread_that_waits(layer, start):
+    """Nobody else listens: on ipc another listener would cost each wait a thread in between."""
+    got = []
+    threads = start([route("jobs", lambda message: got.append(dict(message)))], threads=2)
+    releaser = threads._worker.releaser
+    wait_for(lambda: releaser._thread is not None)
+    layer.send("asgi.delay", {"channel": "jobs", "delay": 0, "content": {"n": 1}})
+    wait_for(lambda: got == [{"n": 1}])
+    assert releaser._listener is None
+    assert releaser.figures.received == 1
+    assert threads.taken == 1
+
+
+def test_what_is_for_the_releaser_is_late_by_a_second_when_no_thread_is_left(layer, start, door):
+    threads = start([route("jobs", lambda _: door.wait(LONG))])
+    layer.send("jobs", {})
+    wait_for(lambda: threads.running == 1)
+    layer.send("asgi.delay", {"channel": "others", "delay": 0, "content": {"n": 1}})
+    assert layer.receive(["others"], block=True, timeout=LONG) == ("others", {"n": 1})
+
+
 def test_there_is_at_least_one_thread(start):
     with pytest.raises(ValueError, match="threads is 1 or more"):
         start(threads=0)

@@ -29,7 +29,7 @@ class WatchedWorker(Worker):
         self.releaser.channels = [name for name in self.releaser.channels if name not in hold]
         self._app = self._watch_app(self._app)
 
-    def start_services(self) -> None:
+    def start_services(self, *, is_fed: bool = False) -> None:
         """Do nothing: the engine lets the releaser have its turns, by the test's clock."""
 
     def _run_consumer(self, match: Match, channel: str, content: dict[str, Any]) -> None:
