@@ -18,22 +18,24 @@ from tests.audit.plan import Plan
 from tests.audit.queues import audit_queues
 from tests.audit.report import AnyAccount, table
 from tests.audit.sabotage import SABOTAGES
+from tests.audit.sockets import audit_sockets
 
 AUDITS: dict[str, Callable[[Plan, Backend], AnyAccount]] = {
     "queues": audit_queues,
     "groups": audit_groups,
     "growth": audit_growth,
+    "sockets": audit_sockets,
 }
 
 #: Seconds between two kills, and between two restarts, where they are asked for without a number.
 KILL_EVERY = 3.0
 RESTART_EVERY = 15.0
 
-#: Messages a second of each sender: a group message is delivered a thousand times.
-RATES = {"queues": 1000.0, "groups": 50.0, "growth": 0.0}
+#: Messages a second of each sender, or socket: a group message is delivered a thousand times.
+RATES = {"queues": 1000.0, "groups": 50.0, "growth": 0.0, "sockets": 3.0}
 
 #: Seconds. Short, so that messages expire; but a member that lets one expire leaves its groups.
-EXPIRIES = {"queues": 4.0, "groups": 60.0, "growth": 4.0}
+EXPIRIES = {"queues": 4.0, "groups": 60.0, "growth": 4.0, "sockets": 10.0}
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -55,6 +57,8 @@ def make_parser() -> argparse.ArgumentParser:
     option("--limit", type=int, default=Plan.limit, help="messages of one receive (16)")
     option("--expiry", type=float, help="of the layer, in seconds (4; of groups 60)")
     option("--capacity", type=int, default=Plan.capacity, help="of the layer (100)")
+    option("--sockets", type=int, default=Plan.sockets, help="WebSockets (200)")
+    option("--workers", type=int, default=Plan.workers, help="processes of consumers (4)")
     option("--members", type=int, default=Plan.members, help="of the group (1000)")
     option("--messages", type=int, help="to be sent at least (0); those of growth (1000000)")
     option("--bound", type=int, default=Plan.bound, help="bytes that are no growth (4000000)")

@@ -35,6 +35,9 @@ class Plan:
     capacity: int = 100
     #: Members of the group, in all.
     members: int = 1000
+    #: WebSockets, and the processes of their consumers.
+    sockets: int = 200
+    workers: int = 4
     #: To be sent at least; the growth audit ends with them.
     messages: int = 0
     #: Seconds for which keys in Redis outlive what they hold, if not the layer's own figure.

@@ -5,16 +5,18 @@ from __future__ import annotations
 from tests.audit.account import Account
 from tests.audit.group_account import GroupAccount
 from tests.audit.growth import GrowthAccount
+from tests.audit.socket_account import SocketAccount
 
 __all__ = ["AnyAccount", "table"]
 
-AnyAccount = Account | GroupAccount | GrowthAccount
+AnyAccount = Account | GroupAccount | GrowthAccount | SocketAccount
 
 #: Figures of which none may be above 0.
 WRONG = frozenset(
     (
         *("unaccounted", "twice", "out_of_order", "never_sent", "refused_yet_delivered", "late"),
         *("missed", "not_for_them", "too_slow_to_vanish"),
+        *("at_once", "sockets_closed", "sockets_stuck"),
     )
 )
 
@@ -30,7 +32,7 @@ def table(account: AnyAccount) -> str:
     return "\n".join([*lines, *(f"for instance: {each}" for each in account.examples)])
 
 
-def figure_rows(account: Account | GroupAccount) -> list[tuple[str, str]]:
+def figure_rows(account: Account | GroupAccount | SocketAccount) -> list[tuple[str, str]]:
     rows = []
     for name, figure in account.dump().items():
         if isinstance(figure, int | float) and not isinstance(figure, bool):
