@@ -224,7 +224,9 @@ class ThreadWorker:
             if self._stopped.is_set():
                 self._lose()
                 return None
-            for name, message in self._receive(self._jobs.count(None)):
+            batch = self._receive(self._jobs.count(None))
+            self._worker.note_taken(batch)
+            for name, message in batch:
                 channel = str(name)
                 aside = self._aside.get(channel)
                 if aside is None:

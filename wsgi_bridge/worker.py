@@ -45,7 +45,7 @@ from wsgi_bridge.wsgi_input import open_input
 
 if TYPE_CHECKING:
     from wsgi_bridge.bridge import Bridge
-    from wsgi_bridge.layers.base import BaseLayer
+    from wsgi_bridge.layers.base import BaseLayer, Batch
     from wsgi_bridge.outgoing import Outgoing
 
 logger = logging.getLogger(__name__)
@@ -196,11 +196,15 @@ class Worker:
             batch = self.layer.receive_many(self.channels, room)
         except ChannelLayerUnavailable:
             return  # it says so in the log itself, and wakes us when it is back
+        self.note_taken(batch)
         start, run = self.pool.start, self.run
         for channel, message in batch:
             start(run, channel, message)
         if len(batch) == room:
             self.pump_soon()
+
+    def note_taken(self, batch: Batch) -> None:
+        """Hear of messages before the first of them is run: for who keeps accounts."""
 
     def run(self, channel: str, message: dict[str, Any]) -> None:
         """Handle one message. Raises nothing but what ends a greenlet or the process."""

@@ -1,50 +1,64 @@
-"""What a worker process is busy with, in memory that outlives it: for the log, when it was killed.
+"""What a worker process is busy with, in memory that outlives it: for the log, and for who waits.
 
-Each message that is being handled has a place there, a line of text. It costs the process two
-copies of a hundred bytes a message, and nothing that could block.
+Each message that was taken has a place there until it is done: a line of text, and to whom to say
+that it was lost, should the process be killed. It costs the process three copies of a hundred bytes
+a message, and nothing that could block.
 """
 
 from __future__ import annotations
 
 import mmap
 from collections import deque
+from collections.abc import Iterator
+
+from wsgi_bridge.processes.orphans import Orphan
 
 __all__ = ["Board"]
 
-# Bytes of a line; what is longer is cut off.
-_WIDTH = 160
+# Bytes of a place, and of its line; what is longer is cut off. Beside the line: the names of two
+# channels, under 100 bytes each, and a number.
+_WIDTH = 400
+_LINE = 160
 # Names that are shown at most.
 _SHOWN = 3
 
 
 class Board:
-    """Made by the parent, before the fork, with a line for each message that may be under way."""
+    """Made by the parent, before the fork, with a place for each message that may be under way."""
 
-    def __init__(self, lines: int) -> None:
-        self._memory = mmap.mmap(-1, lines * _WIDTH)
-        self._free = deque(range(0, lines * _WIDTH, _WIDTH))
+    def __init__(self, places: int) -> None:
+        self._memory = mmap.mmap(-1, places * _WIDTH)
+        self._free = deque(range(0, places * _WIDTH, _WIDTH))
 
-    def begin(self, text: str) -> int:
-        """Put up a line; returns where, for `end`."""
+    def begin(self, text: str, orphan: Orphan | None = None) -> int:
+        """Put a message up; returns where, for `end`."""
         at = self._free.pop()
-        data = text.encode("utf-8", "replace")[: _WIDTH - 1] + b"\0"
-        self._memory[at : at + len(data)] = data
+        line = text.encode("utf-8", "replace")[: _LINE - 1]
+        data = b"%b\0%b\0" % (b"" if orphan is None else str(orphan).encode(), line)
+        self._memory[at + 1 : at + 1 + len(data)] = data
+        # Last, so that a kill leaves no half of it.
+        self._memory[at] = 1
         return at
 
     def end(self, at: int) -> None:
-        """Wipe a line out."""
+        """Wipe it out."""
         self._memory[at] = 0
         self._free.append(at)
 
     def lines(self) -> list[str]:
         """Return the lines that are up."""
+        return [line.decode("utf-8", "replace") for _, line in self._entries()]
+
+    def orphans(self) -> list[Orphan]:
+        """Return whom to tell of what is up."""
+        return [Orphan.parse(data.decode()) for data, _ in self._entries() if data]
+
+    def _entries(self) -> Iterator[tuple[bytes, bytes]]:
         whole = self._memory[:]
-        found = []
         for at in range(0, len(whole), _WIDTH):
-            text = whole[at : at + _WIDTH].partition(b"\0")[0]
-            if text:
-                found.append(text.decode("utf-8", "replace"))
-        return found
+            if whole[at]:
+                orphan, line, _ = whole[at + 1 : at + _WIDTH].split(b"\0", 2)
+                yield orphan, line
 
     def __str__(self) -> str:
         lines = self.lines()

@@ -16,12 +16,14 @@ from typing import Any
 from wsgi_bridge.bridge import Bridge
 from wsgi_bridge.exceptions import ChannelLayerUnavailable, InvalidLayerURL
 from wsgi_bridge.layers import BaseLayer
+from wsgi_bridge.layers.base import Batch
 from wsgi_bridge.layers.memory import MemoryLayer
 from wsgi_bridge.processes.board import Board
 from wsgi_bridge.processes.control import Control, Runner
 from wsgi_bridge.processes.files import files_of_failure
 from wsgi_bridge.processes.link import Event, Link
 from wsgi_bridge.processes.options import Options
+from wsgi_bridge.processes.orphans import Orphan, Teller
 from wsgi_bridge.processes.target import BadTarget, choose_channels, load_target
 from wsgi_bridge.server.capacity import server_capacity
 from wsgi_bridge.threads import ThreadWorker
@@ -45,10 +47,10 @@ def run_child(options: Options, link: Link, board: Board) -> int:
     control = Control(link, options)
     control.start()
     try:
-        layer, runner = _load(options, board)
+        layer, worker, runner = _load(options, board)
     except BadTarget as exc:
         return _fail(exc, link, control)
-    control.attend(runner)
+    control.attend(runner, worker.teller.tell)
     # What is loaded by now stays: the collector need not walk through the site for every message.
     gc.collect()
     gc.freeze()
@@ -59,28 +61,28 @@ def run_child(options: Options, link: Link, board: Board) -> int:
     return 0
 
 
-def _load(options: Options, board: Board) -> tuple[BaseLayer, Runner]:
+def _load(options: Options, board: Board) -> tuple[BaseLayer, NotedWorker, Runner]:
     bridge = load_target(options.target)
     layer = _open_layer(bridge)
     known = PROTOCOL_CHANNELS | bridge.router.channels
     channels = choose_channels(known, options.only, options.exclude)
     _wait_for(layer)
     if options.greenlets:
-        return layer, _make_greenlets(options, bridge, layer, board, channels)
+        return layer, *_make_greenlets(options, bridge, layer, board, channels)
     worker = NotedWorker(
         bridge, layer, _at_once, board, channels=channels, multithread=options.threads > 1
     )
-    return layer, ThreadWorker(worker, layer, threads=options.threads)
+    return layer, worker, ThreadWorker(worker, layer, threads=options.threads)
 
 
 def _make_greenlets(
     options: Options, bridge: Bridge, layer: BaseLayer, board: Board, channels: list[str]
-) -> Runner:
+) -> tuple[NotedWorker, Runner]:
     from wsgi_bridge.server.greenlet_worker import GreenletWorker
     from wsgi_bridge.server.wakeup import Wakeup
 
     worker = NotedWorker(bridge, layer, Wakeup, board, channels=channels, multithread=True)
-    return GreenletWorker(worker, greenlets=options.greenlets)
+    return worker, GreenletWorker(worker, greenlets=options.greenlets)
 
 
 def _at_once(function: Any) -> Any:
@@ -145,16 +147,25 @@ class NotedWorker(Worker):
     ) -> None:
         super().__init__(bridge, layer, make_wakeup, multithread=multithread, multiprocess=True)
         self.channels = channels
+        self.teller = Teller(layer, make_wakeup)
         self._board = board
+        self._places: dict[int, int] = {}  # by the identity of a message that was taken
+
+    def note_taken(self, batch: Batch) -> None:
+        """Put messages on the board; see Worker."""
+        for channel, message in batch:
+            if channel in self.channels:  # not a bell of the worker's own
+                line = f"{self.route_name(channel, message)} {message.get('path', '')}"
+                at = self._board.begin(line, Orphan.of(channel, message))
+                self._places[id(message)] = at
 
     def run(self, channel: str, message: dict[str, Any]) -> None:
         """Handle one message; see Worker."""
-        board = self._board
-        at = board.begin(f"{self.route_name(channel, message)} {message.get('path', '')}")
+        at = self._places.pop(id(message))
         try:
             super().run(channel, message)
         finally:
             if self.outgoing is None:
-                board.end(at)
-            else:
-                self.outgoing.after(partial(board.end, at))  # till then a kill would cost it
+                self._board.end(at)
+            else:  # till its answer is put a kill would cost it
+                self.outgoing.after(partial(self._board.end, at))

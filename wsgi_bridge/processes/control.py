@@ -3,6 +3,7 @@
 It is native also where gevent has patched threading, so that it goes on when a consumer blocks the
 hub. What it sees to:
 
+- the parent says what was lost with a sibling: who waits for it is told
 - the parent hangs up, or SIGTERM: no more messages are taken, what was taken finishes. What has
   not done so in time is named and abandoned: the process ends
 - a consumer that takes long: its stack is logged, once
@@ -29,6 +30,7 @@ from wsgi_bridge.layers.concurrency import native
 from wsgi_bridge.processes.files import Files
 from wsgi_bridge.processes.link import Event, Link
 from wsgi_bridge.processes.options import Options
+from wsgi_bridge.processes.orphans import Orphan
 from wsgi_bridge.threads import Unfinished
 
 __all__ = ["ABANDONED", "Control", "Runner"]
@@ -80,6 +82,7 @@ class Control:
         self._options = options
         self._clock = clock
         self._runner: Runner | None = None
+        self._tell: Callable[[Orphan], None] | None = None
         self._deadline: float | None = None
         self._is_exhausted = False
         self._told: set[tuple[int, float]] = set()
@@ -97,9 +100,10 @@ class Control:
         faulthandler.register(signal.SIGUSR1, all_threads=True)
         native("start_new_thread")(self._run, ())
 
-    def attend(self, runner: Runner) -> None:
-        """See to this from now on; to be called before it starts."""
+    def attend(self, runner: Runner, tell: Callable[[Orphan], None] | None = None) -> None:
+        """See to this from now on; to be called before it starts. `tell`: see `orphans`."""
         self._runner = runner
+        self._tell = tell
 
     @property
     def is_stopping(self) -> bool:
@@ -116,8 +120,7 @@ class Control:
             try:
                 if self._signals in ready:
                     self._on_signals()
-                if self._link.fileno() in ready:
-                    self._link.hear()
+                if self._link.fileno() in ready and not self.hear():
                     waiting.unregister(self._link.fileno())
                     self.stop()
                 self.look()
@@ -130,6 +133,13 @@ class Control:
             # SIGINT is for everybody at the terminal: what it means is for the parent to say.
             if signal.SIGTERM in os.read(self._signals, 64):
                 self.stop()
+
+    def hear(self) -> bool:
+        """Hear what the parent says; whether there will be more."""
+        for event, text in self._link.hear():
+            if event is Event.LOST and self._tell is not None:
+                self._tell(Orphan.parse(text))
+        return self._link.is_open
 
     def stop(self) -> None:
         """Take no more messages; finish. Idempotent."""

@@ -1,7 +1,7 @@
 """What a supervisor and a worker process tell each other: lines, on a socket pair.
 
-The child says what it is about. The parent says nothing: it hangs up, and that means stop. So a
-child stops just the same when its parent was killed.
+The child says what it is about. The parent says what a sibling has left; and it hangs up, which
+means stop. So a child stops just the same when its parent was killed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _SIZE = 65536
 
 
 class Event(Enum):
-    """What a child says, each with a line of text."""
+    """What is said, each with a line of text; all but the last by a child."""
 
     #: It takes messages.
     READY = "ready"
@@ -28,6 +28,8 @@ class Event(Enum):
     EXHAUSTED = "exhausted"
     #: Files of the site have changed.
     CHANGED = "changed"
+    #: A process has died, and somebody waits for what it was busy with: an Orphan.
+    LOST = "lost"
 
 
 class Link:

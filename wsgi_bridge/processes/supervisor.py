@@ -4,7 +4,8 @@ It imports nothing of the site, opens no layer and has no thread: whatever the s
 on. A child is *wanted* if it is of the present generation and not exhausted; there are as many of
 these as there should be processes. All others are told to stop as soon as the wanted ones are
 ready. That is all there is to a deploy (SIGHUP begins a generation), to recycling, and to TTIN and
-TTOU: nothing is stopped before its replacement takes messages.
+TTOU: nothing is stopped before its replacement takes messages. What was under way in a child that
+has died is told to another one, which can tell those who wait for it (`orphans`).
 
     SIGTERM, SIGINT    stop: take no more, finish what was taken, kill what is left at the time-out
     SIGINT again, SIGQUIT    stop at once
@@ -30,6 +31,7 @@ from wsgi_bridge.processes.board import Board
 from wsgi_bridge.processes.child import run_child
 from wsgi_bridge.processes.link import Event, Link
 from wsgi_bridge.processes.options import Options
+from wsgi_bridge.processes.orphans import Orphan
 from wsgi_bridge.processes.systemd import notify
 from wsgi_bridge.processes.target import BadTarget
 
@@ -95,6 +97,7 @@ class Supervisor:
         self._start_at = 0.0
         self._was_ready = False
         self._error: BadTarget | None = None
+        self._orphans: list[Orphan] = []
         self._is_stopping = False
         self._signals, self._signalled = -1, -1
 
@@ -103,6 +106,7 @@ class Supervisor:
         with self._handling_signals():
             while self._children or not self._is_stopping:
                 self._replenish()
+                self._hand_on()
                 self._wait()
                 self._reap()
         if self._error is not None:
@@ -196,6 +200,16 @@ class Supervisor:
         for child in self._children:
             if child not in ready:
                 self._stop(child)
+
+    def _hand_on(self) -> None:
+        """Tell a child that takes messages of what was lost with others."""
+        if self._orphans:
+            for child in self._children:
+                if child.ready is not None and not child.is_stopping:
+                    for orphan in self._orphans:
+                        child.link.tell(Event.LOST, str(orphan))
+                    self._orphans = []
+                    break
 
     def _wanted(self) -> list[_Child]:
         return [
@@ -318,6 +332,7 @@ class Supervisor:
                 self._children.remove(child)
                 child.link.hang_up()
                 self._on_death(child, os.waitstatus_to_exitcode(status))
+                self._orphans += child.board.orphans()
                 child.board.close()
 
     def _on_event_left(self, child: _Child) -> None:

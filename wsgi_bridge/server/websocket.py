@@ -111,6 +111,8 @@ class WebSocketOwner:
         if machine.ignored:
             self._count_ignored()
         if ack is not None:
+            if "lost" in message:
+                self._count_lost(ack)
             machine.acknowledge(ack)
         if machine.state is OPEN and machine.acked == machine.order:
             self.deadline = NEVER
@@ -326,6 +328,12 @@ class WebSocketOwner:
         if self.machine.acked != self.machine.order:
             self._await_acknowledgements()
         self._process()
+
+    def _count_lost(self, order: int) -> None:
+        """The process that had taken an event was killed, and others say so."""
+        if self.machine.acked < order <= self.machine.order:
+            self.sockets.server.counters.unacknowledged_count += 1
+            logger.warning("an event of %s was lost with its worker process: counted", self.path)
 
     def _send_events(self) -> None:
         machine = self.machine
