@@ -20,11 +20,13 @@ from gunicorn.workers.base import Worker as BaseWorker
 from gunicorn_asgi.layer import open_worker_layer
 from gunicorn_asgi.worker import HEARTBEAT, drain_seconds, gunicorn_version, make_environ
 from wsgi_bridge.exceptions import ChannelLayerUnavailable
+from wsgi_bridge.processes.board import Board
 
 if TYPE_CHECKING:
     from gunicorn_asgi.roles import Presence
     from wsgi_bridge.bridge import Bridge
     from wsgi_bridge.layers.base import BaseLayer
+    from wsgi_bridge.processes.orphans import Orphan
     from wsgi_bridge.threads import ThreadWorker
 
 # Seconds between two attempts to load a site that cannot be loaded: gunicorn itself would not wait.
@@ -41,6 +43,8 @@ class ConsumerWorker(BaseWorker):
     """Consumers in ``--threads`` native threads."""
 
     presence: Presence
+    #: What was lost with others, whose waiting this worker is to end.
+    orphans: Sequence[Orphan] = ()
     generation = 0
     #: Whether a site that cannot be loaded ends gunicorn, as it does at the start.
     may_halt = True
@@ -48,6 +52,11 @@ class ConsumerWorker(BaseWorker):
     _deserted = 0
     _stopped_at = 0.0
     _threads: ThreadWorker
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        #: What it is busy with, for the master to see.
+        self.board = Board(self.cfg.threads)
 
     # Life
 
@@ -77,17 +86,18 @@ class ConsumerWorker(BaseWorker):
     def run(self) -> None:
         """Run consumers until told to stop; then finish those that have begun."""
         from wsgi_bridge.bridge import Bridge
+        from wsgi_bridge.processes.noted_worker import NotedWorker
         from wsgi_bridge.threads import ThreadWorker
-        from wsgi_bridge.worker import Worker as ConsumerLoop
 
         bridge = self.wsgi if isinstance(self.wsgi, Bridge) else Bridge(self.wsgi)
         self._warn_of_layer(bridge)
         layer = open_worker_layer(bridge, self.cfg, master=self.ppid, is_first=False,
                                   local_first=False, is_split=True, log=self.log)  # fmt: skip
-        loop = ConsumerLoop(
+        loop = NotedWorker(
             bridge,
             layer,
             lambda pump: pump,  # threads take messages themselves
+            self.board,
             software=f"gunicorn/{gunicorn_version()}",
             multithread=self.cfg.threads > 1,
             multiprocess=True,
@@ -98,6 +108,8 @@ class ConsumerWorker(BaseWorker):
         gc.collect()
         gc.freeze()  # what is loaded by now stays
         self._threads.start()
+        for orphan in self.orphans:
+            loop.teller.tell(orphan)
         self.log.info("Running consumers (pid: %s)", self.pid)
         self._watch()
         self._stopped_at = time.monotonic()

@@ -46,7 +46,7 @@ class Roles:
 
         ``servers``: how many there should be.
         """
-        self._servers = [server for server in self._servers if _is_unreaped(server)]
+        self._servers = [server for server in self._servers if is_unreaped(server)]
         if self._cast_generation != self.generation:
             self._cast_generation = self.generation
             self._servers = self._servers[-servers:]  # who is left out keeps its age, and goes
@@ -76,7 +76,7 @@ def find_server_count(workers: int, asked: int) -> int:
     return max(1, min(asked or workers // WORKERS_PER_SERVER, workers - 1))
 
 
-def _is_unreaped(worker: Any) -> bool:
+def is_unreaped(worker: Any) -> bool:
     """Whether gunicorn counts a worker: it closes the temporary file of one that has ended."""
     try:
         worker.tmp.fileno()

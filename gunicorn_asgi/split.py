@@ -20,6 +20,7 @@ from gunicorn.workers.base import Worker as BaseWorker
 from gunicorn_asgi.consumer_worker import ConsumerWorker
 from gunicorn_asgi.least import LeastWorkers
 from gunicorn_asgi.pure_server import make_pure_server, read_environment
+from gunicorn_asgi.remains import Remains
 from gunicorn_asgi.roles import SERVER, STAND_IN, Roles, find_server_count
 from gunicorn_asgi.worker import Worker
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 MIN_WORKERS = 2
 
 _roles = Roles()
+_remains = Remains()
 
 
 class SplitWorker:
@@ -61,6 +63,8 @@ class SplitWorker:
         consumer = ConsumerWorker(*arguments)
         consumer.presence = _roles.presence
         consumer.generation = _roles.generation
+        consumer.orphans = _remains.collect(log)
+        _remains.watch(consumer, consumer.board)
         # Without a site to begin with there is nothing to serve; later there is.
         consumer.may_halt = _roles.generation == 1 and age <= cfg.workers
         return consumer

@@ -10,24 +10,22 @@ import gc
 import logging
 import signal
 import time
-from functools import partial
 from typing import Any
 
 from wsgi_bridge.bridge import Bridge
 from wsgi_bridge.exceptions import ChannelLayerUnavailable, InvalidLayerURL
 from wsgi_bridge.layers import BaseLayer
-from wsgi_bridge.layers.base import Batch
 from wsgi_bridge.layers.memory import MemoryLayer
 from wsgi_bridge.processes.board import Board
 from wsgi_bridge.processes.control import Control, Runner
 from wsgi_bridge.processes.files import files_of_failure
 from wsgi_bridge.processes.link import Event, Link
+from wsgi_bridge.processes.noted_worker import NotedWorker
 from wsgi_bridge.processes.options import Options
-from wsgi_bridge.processes.orphans import Orphan, Teller
 from wsgi_bridge.processes.target import BadTarget, choose_channels, load_target
 from wsgi_bridge.server.capacity import server_capacity
 from wsgi_bridge.threads import ThreadWorker
-from wsgi_bridge.worker import PROTOCOL_CHANNELS, Worker
+from wsgi_bridge.worker import PROTOCOL_CHANNELS
 
 __all__ = ["run_child"]
 
@@ -70,8 +68,9 @@ def _load(options: Options, board: Board) -> tuple[BaseLayer, NotedWorker, Runne
     if options.greenlets:
         return layer, *_make_greenlets(options, bridge, layer, board, channels)
     worker = NotedWorker(
-        bridge, layer, _at_once, board, channels=channels, multithread=options.threads > 1
+        bridge, layer, _at_once, board, multithread=options.threads > 1, multiprocess=True
     )
+    worker.channels = channels
     return layer, worker, ThreadWorker(worker, layer, threads=options.threads)
 
 
@@ -81,7 +80,8 @@ def _make_greenlets(
     from wsgi_bridge.server.greenlet_worker import GreenletWorker
     from wsgi_bridge.server.wakeup import Wakeup
 
-    worker = NotedWorker(bridge, layer, Wakeup, board, channels=channels, multithread=True)
+    worker = NotedWorker(bridge, layer, Wakeup, board, multithread=True, multiprocess=True)
+    worker.channels = channels
     return worker, GreenletWorker(worker, greenlets=options.greenlets)
 
 
@@ -130,42 +130,3 @@ def _fail(exc: BadTarget, link: Link, control: Control) -> int:
     control.files.add(files_of_failure(exc))
     while True:  # the control thread ends the process
         signal.pause()
-
-
-class NotedWorker(Worker):
-    """Puts what it is busy with on the board."""
-
-    def __init__(
-        self,
-        bridge: Bridge,
-        layer: BaseLayer,
-        make_wakeup: Any,
-        board: Board,
-        *,
-        channels: list[str],
-        multithread: bool,
-    ) -> None:
-        super().__init__(bridge, layer, make_wakeup, multithread=multithread, multiprocess=True)
-        self.channels = channels
-        self.teller = Teller(layer, make_wakeup)
-        self._board = board
-        self._places: dict[int, int] = {}  # by the identity of a message that was taken
-
-    def note_taken(self, batch: Batch) -> None:
-        """Put messages on the board; see Worker."""
-        for channel, message in batch:
-            if channel in self.channels:  # not a bell of the worker's own
-                line = f"{self.route_name(channel, message)} {message.get('path', '')}"
-                at = self._board.begin(line, Orphan.of(channel, message))
-                self._places[id(message)] = at
-
-    def run(self, channel: str, message: dict[str, Any]) -> None:
-        """Handle one message; see Worker."""
-        at = self._places.pop(id(message))
-        try:
-            super().run(channel, message)
-        finally:
-            if self.outgoing is None:
-                self._board.end(at)
-            else:  # till its answer is put a kill would cost it
-                self.outgoing.after(partial(self._board.end, at))

@@ -1,0 +1,49 @@
+"""A worker loop that notes what it has taken where its parent sees it: see `board`, `orphans`."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from wsgi_bridge.processes.board import Board
+from wsgi_bridge.processes.orphans import Orphan, Teller
+from wsgi_bridge.worker import Worker
+
+if TYPE_CHECKING:
+    from wsgi_bridge.bridge import Bridge
+    from wsgi_bridge.layers.base import BaseLayer, Batch
+
+__all__ = ["NotedWorker"]
+
+
+class NotedWorker(Worker):
+    """Puts what it is busy with on the board. ``options`` are a Worker's."""
+
+    def __init__(
+        self, bridge: Bridge, layer: BaseLayer, make_wakeup: Any, board: Board, **options: Any
+    ) -> None:
+        super().__init__(bridge, layer, make_wakeup, **options)
+        #: Tells servers what was lost with other processes.
+        self.teller = Teller(layer, make_wakeup)
+        self._board = board
+        self._places: dict[int, int] = {}  # by the identity of a message that was taken
+
+    def note_taken(self, batch: Batch) -> None:
+        """Put messages on the board; see Worker."""
+        for channel, message in batch:
+            if channel in self.channels:  # not a bell of the worker's own
+                name = str(channel)
+                line = f"{self.route_name(name, message)} {message.get('path', '')}"
+                at = self._board.begin(line, Orphan.of(name, message))
+                self._places[id(message)] = at
+
+    def run(self, channel: str, message: dict[str, Any]) -> None:
+        """Handle one message; see Worker."""
+        at = self._places.pop(id(message))
+        try:
+            super().run(channel, message)
+        finally:
+            if self.outgoing is None:
+                self._board.end(at)
+            else:  # till its answer is put a kill would cost it
+                self.outgoing.after(partial(self._board.end, at))
