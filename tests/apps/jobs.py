@@ -51,6 +51,17 @@ def on_job(message):
     wait_for_file(message["file"])
 
 
+def wait_or_echo(message):
+    """Echo; wait first for the file that a text is the path of."""
+    if message["text"].startswith("/"):
+        wait_for_file(message["text"])
+    echo(message)
+
+
+def wait_in_handshake(message):
+    wait_for_file(parse_qs(message["query_string"].decode())["file"][0])
+
+
 def echo(message):
     message.reply_channel.send({"text": f"{message['text']} {os.getpid()}"})
 
@@ -60,7 +71,8 @@ application = Bridge(
     routing=[
         route("jobs", on_job),
         route("bursts", burst),
-        route("websocket.receive", echo, path="^/echo$"),
+        route("websocket.connect", wait_in_handshake, path="^/held$"),
+        route("websocket.receive", wait_or_echo, path="^/(?:echo|held)$"),
     ],
 )
 plain = site

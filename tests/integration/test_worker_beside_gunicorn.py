@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection
 
 from tests.integration.servers import PATIENCE, Server, run_server
 from tests.integration.sockets import open_socket
+from tests.integration.wire import ask, request
 from tests.integration.workers import JOBS, WorkerCommand, run_worker
 
 pytestmark = pytest.mark.integration
@@ -63,7 +67,7 @@ def exchange(sockets: list[ClientConnection], text: str) -> set[int]:
     return {int(answer[1]) for answer in answers}
 
 
-def test_a_socket_stays_open_when_the_process_of_its_consumer_is_killed(
+def test_a_socket_stays_open_when_processes_of_its_consumer_are_killed(
     server: Server, worker: WorkerCommand
 ) -> None:
     with open_socket(server, "/echo") as socket:
@@ -72,3 +76,68 @@ def test_a_socket_stays_open_when_the_process_of_its_consumer_is_killed(
             pid = int(str(socket.recv(PATIENCE)).split()[1])
             os.kill(pid, signal.SIGKILL)
             worker.wait_for(lambda pid=pid: pid not in worker.children(), "it to be replaced")
+
+
+# What waits for a process that is killed. The server itself would wait for the layer's expiry, a
+# minute, and for http_timeout and handshake_timeout.
+
+SOON = 15.0  # seconds, on a machine that is busy with everything else
+
+
+def kill_all(worker: WorkerCommand) -> None:
+    """Kill the worker processes, whoever of them has taken it."""
+    for pid in worker.children():
+        os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture(params=["--threads", "--greenlets"])
+def lone(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[WorkerCommand]:
+    with run_worker(JOBS, tmp_path, request.param, "8") as worker:
+        yield worker
+
+
+@pytest.fixture
+def lone_server(tmp_path: Path, lone: WorkerCommand) -> Iterator[Server]:
+    env = {"ASGI_CONSUMERS": "none", "CHANNEL_LAYER": f"ipc://{tmp_path}/layer"}
+    with run_server("not.importable:here", env=env) as server:
+        yield server
+
+
+def test_the_next_frame_goes_out_when_the_one_before_was_lost_with_a_process(
+    lone_server: Server, lone: WorkerCommand, tmp_path: Path
+) -> None:
+    door = tmp_path / "door"
+    with open_socket(lone_server, "/echo") as socket:
+        socket.send(str(door))
+        socket.send("next")
+        lone.wait_for_begun(door)
+        killed = time.monotonic()
+        kill_all(lone)
+        assert str(socket.recv(PATIENCE)).split()[0] == "next"
+        assert time.monotonic() - killed < SOON
+        assert "was lost with its worker process" in lone_server.log()
+
+
+def test_a_request_is_a_500_when_the_process_that_had_taken_it_is_killed(
+    lone_server: Server, lone: WorkerCommand, tmp_path: Path
+) -> None:
+    door = tmp_path / "door"
+    with ThreadPoolExecutor() as clients:
+        asked = [clients.submit(ask, lone_server, request(f"/wait?file={door}")) for _ in range(5)]
+        lone.wait_for_begun(door, 5)
+        kill_all(lone)
+        assert [each.result(SOON).status for each in asked] == [500] * 5
+
+
+def test_a_handshake_is_a_500_when_the_process_that_had_taken_it_is_killed(
+    lone_server: Server, lone: WorkerCommand, tmp_path: Path
+) -> None:
+    door = tmp_path / "door"
+    with ThreadPoolExecutor() as clients:
+        opening = clients.submit(open_socket, lone_server, f"/held?file={door}")
+        lone.wait_for_begun(door)
+        kill_all(lone)
+        with pytest.raises(InvalidStatus) as refused:
+            opening.result(SOON)
+    assert refused.value.response.status_code == 500
+    assert refused.value.response.body == b"500 Internal Server Error\n"

@@ -8,6 +8,7 @@ import pytest
 
 from wsgi_bridge.processes.board import Board
 from wsgi_bridge.processes.link import Event, Link
+from wsgi_bridge.processes.orphans import Orphan
 
 
 @pytest.fixture
@@ -61,6 +62,25 @@ def test_a_long_line_is_cut_off_and_leaves_no_trace():
     board.end(board.begin("é" * 1000))
     board.begin("short")
     assert board.lines() == ["short"]
+
+
+def test_the_board_knows_who_waits_for_what_is_under_way():
+    board = Board(3)
+    frame = Orphan("websocket.receive", 7, "gunicorn.response.abc!12")
+    at = board.begin("websocket.receive ^/x$ /x\0y", frame)
+    board.begin("jobs -> site.job")
+    assert board.orphans() == [frame]
+    board.end(at)
+    assert board.orphans() == []
+
+
+def test_the_longest_names_fit_beside_a_line():
+    board = Board(2)
+    longest = Orphan("websocket.receive", 2**31 - 1, "n" * 98 + "!")
+    board.begin("é" * 1000, longest)
+    board.begin("another")
+    assert board.orphans() == [longest]
+    assert "another" in board.lines()
 
 
 def test_only_a_few_lines_are_shown():

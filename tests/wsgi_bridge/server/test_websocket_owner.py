@@ -231,6 +231,29 @@ def test_an_event_that_nobody_acknowledges_is_counted_and_the_next_goes_out(rig,
     assert rig.counters.unacknowledged_count == 1
 
 
+def test_an_event_that_was_lost_with_its_worker_is_counted_and_the_next_goes_out(rig, caplog):
+    owner, client = rig.open()
+    client.send(client_frame(TEXT, b"a") + client_frame(TEXT, b"b"))
+    rig.take()
+    for _ in range(2):
+        rig.layer.send(owner.reply_channel, {"ack": 1, "lost": True})
+    assert rig.take()[1]["text"] == "b"
+    assert rig.counters.unacknowledged_count == 1
+    assert "lost with its worker process" in caplog.text
+
+
+def test_an_event_that_was_acknowledged_is_not_counted_as_lost(rig):
+    owner, client = rig.open()
+    client.send(client_frame(TEXT, b"a") + client_frame(TEXT, b"b"))
+    rig.take()
+    rig.acknowledge(owner, 1)
+    rig.layer.send(owner.reply_channel, {"ack": 1, "lost": True})
+    assert rig.take()[1]["text"] == "b"
+    settle()
+    assert rig.counters.unacknowledged_count == 0
+    assert rig.poll() is None
+
+
 def test_a_ping_is_answered_while_the_consumer_is_slow(rig):
     _, client = rig.open()
     client.send(client_frame(9, b"before") + client_frame(TEXT, b"a"))
