@@ -28,14 +28,14 @@ def watched():
 
 def test_who_lives_has_left_nothing(caplog):
     remains, worker = watched()
-    worker.board.begin("websocket.receive ^/x$ /x", FRAME)
+    worker.board.begin("websocket.receive ^/x$ /x", str(FRAME))
     assert remains.collect(logging.getLogger()) == []
     assert caplog.text == ""
 
 
 def test_what_a_dead_one_was_busy_with_is_named_once_and_handed_on(caplog):
     remains, worker = watched()
-    worker.board.begin("websocket.receive ^/x$ /x", FRAME)
+    worker.board.begin("websocket.receive ^/x$ /x", str(FRAME))
     worker.tmp.closed = True
     assert remains.collect(logging.getLogger()) == [FRAME]
     assert "Worker (pid:42) ended while busy with websocket.receive ^/x$ /x" in caplog.text

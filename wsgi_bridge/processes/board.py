@@ -15,10 +15,11 @@ from wsgi_bridge.processes.orphans import Orphan
 
 __all__ = ["Board"]
 
-# Bytes of a place, and of its line; what is longer is cut off. Beside the line: the names of two
-# channels, under 100 bytes each, and a number.
-_WIDTH = 400
-_LINE = 160
+# Characters of a line; what is longer is cut off.
+_LINE = 120
+# Bytes of a place: a line, whose characters take up to four, the names of two channels, under 100
+# bytes each, and a number.
+_WIDTH = 4 * _LINE + 240
 # Names that are shown at most.
 _SHOWN = 3
 
@@ -30,11 +31,10 @@ class Board:
         self._memory = mmap.mmap(-1, places * _WIDTH)
         self._free = deque(range(0, places * _WIDTH, _WIDTH))
 
-    def begin(self, text: str, orphan: Orphan | None = None) -> int:
-        """Put a message up; returns where, for `end`."""
+    def begin(self, text: str, orphan: str = "") -> int:
+        """Put a message up, and what `Orphan.write` says of it; returns where, for `end`."""
         at = self._free.pop()
-        line = text.encode("utf-8", "replace")[: _LINE - 1]
-        data = b"%b\0%b\0" % (b"" if orphan is None else str(orphan).encode(), line)
+        data = f"{orphan}\0{text[:_LINE]}\0".encode("utf-8", "replace")
         self._memory[at + 1 : at + 1 + len(data)] = data
         # Last, so that a kill leaves no half of it.
         self._memory[at] = 1

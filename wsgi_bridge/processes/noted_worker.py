@@ -34,7 +34,7 @@ class NotedWorker(Worker):
             if channel in self.channels:  # not a bell of the worker's own
                 name = str(channel)
                 line = f"{self.route_name(name, message)} {message.get('path', '')}"
-                at = self._board.begin(line, Orphan.of(name, message))
+                at = self._board.begin(line, Orphan.write(name, message))
                 self._places[id(message)] = at
 
     def run(self, channel: str, message: dict[str, Any]) -> None:

@@ -33,20 +33,23 @@ class Orphan:
     order: int
     reply_channel: str
 
-    @classmethod
-    def of(cls, channel: str, message: Mapping[str, Any]) -> Orphan | None:
-        """Return what a message is when its process dies; None if nobody waits for it."""
+    @staticmethod
+    def write(channel: str, message: Mapping[str, Any]) -> str:
+        """Return in a text what a message is when its process dies; "" if nobody waits for it.
+
+        Not by way of an object: this is done for every message.
+        """
         reply = message.get("reply_channel")
         if reply is None or channel not in _ANSWERS:
-            return None
-        return cls(channel, message.get("order", 0), reply)
+            return ""
+        return f"{channel} {message.get('order', 0)} {reply}"
 
     def __str__(self) -> str:
         return f"{self.channel} {self.order} {self.reply_channel}"
 
     @classmethod
     def parse(cls, text: str) -> Orphan:
-        """Return what `str` has made a text of."""
+        """Return what `write` or `str` has made a text of."""
         channel, order, reply = text.split(" ")
         return cls(channel, int(order), reply)
 

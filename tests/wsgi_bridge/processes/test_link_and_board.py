@@ -67,7 +67,7 @@ def test_a_long_line_is_cut_off_and_leaves_no_trace():
 def test_the_board_knows_who_waits_for_what_is_under_way():
     board = Board(3)
     frame = Orphan("websocket.receive", 7, "gunicorn.response.abc!12")
-    at = board.begin("websocket.receive ^/x$ /x\0y", frame)
+    at = board.begin("websocket.receive ^/x$ /x\0y", str(frame))
     board.begin("jobs -> site.job")
     assert board.orphans() == [frame]
     board.end(at)
@@ -77,7 +77,7 @@ def test_the_board_knows_who_waits_for_what_is_under_way():
 def test_the_longest_names_fit_beside_a_line():
     board = Board(2)
     longest = Orphan("websocket.receive", 2**31 - 1, "n" * 98 + "!")
-    board.begin("é" * 1000, longest)
+    board.begin("€" * 1000, str(longest))
     board.begin("another")
     assert board.orphans() == [longest]
     assert "another" in board.lines()
