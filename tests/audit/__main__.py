@@ -16,6 +16,7 @@ from tests.audit.groups import audit_groups
 from tests.audit.growth import audit_growth
 from tests.audit.plan import Plan
 from tests.audit.queues import audit_queues
+from tests.audit.redeploys import ARRANGEMENTS, audit_redeploys
 from tests.audit.report import AnyAccount, table
 from tests.audit.sabotage import SABOTAGES
 from tests.audit.sockets import audit_sockets
@@ -25,6 +26,7 @@ AUDITS: dict[str, Callable[[Plan, Backend], AnyAccount]] = {
     "groups": audit_groups,
     "growth": audit_growth,
     "sockets": audit_sockets,
+    "redeploys": audit_redeploys,
 }
 
 #: Seconds between two kills, and between two restarts, where they are asked for without a number.
@@ -32,10 +34,10 @@ KILL_EVERY = 3.0
 RESTART_EVERY = 15.0
 
 #: Messages a second of each sender, or socket: a group message is delivered a thousand times.
-RATES = {"queues": 1000.0, "groups": 50.0, "growth": 0.0, "sockets": 3.0}
+RATES = {"queues": 1000.0, "groups": 50.0, "growth": 0.0, "sockets": 3.0, "redeploys": 0.5}
 
 #: Seconds. Short, so that messages expire; but a member that lets one expire leaves its groups.
-EXPIRIES = {"queues": 4.0, "groups": 60.0, "growth": 4.0, "sockets": 10.0}
+EXPIRIES = {"queues": 4.0, "groups": 60.0, "growth": 4.0, "sockets": 10.0, "redeploys": 30.0}
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -57,7 +59,9 @@ def make_parser() -> argparse.ArgumentParser:
     option("--limit", type=int, default=Plan.limit, help="messages of one receive (16)")
     option("--expiry", type=float, help="of the layer, in seconds (4; of groups 60)")
     option("--capacity", type=int, default=Plan.capacity, help="of the layer (100)")
-    option("--sockets", type=int, default=Plan.sockets, help="WebSockets (200)")
+    option("--sockets", type=int, help="WebSockets (200; those of redeploys 1000)")
+    option("--times", type=int, default=Plan.times, help="that consumers are replaced (20)")
+    option("--arrangement", choices=ARRANGEMENTS, default="worker", help="that replaces them")
     option("--workers", type=int, default=Plan.workers, help="processes of consumers (4)")
     option("--members", type=int, default=Plan.members, help="of the group (1000)")
     option("--messages", type=int, help="to be sent at least (0); those of growth (1000000)")
@@ -102,6 +106,8 @@ def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
         options.rate = RATES[options.audit]
     if options.expiry is None:
         options.expiry = EXPIRIES[options.audit]
+    if options.sockets is None:
+        options.sockets = 1000 if options.audit == "redeploys" else Plan.sockets
     if options.messages is None:
         options.messages = 1_000_000 if options.audit == "growth" else 0
     return options

@@ -38,6 +38,9 @@ class Plan:
     #: WebSockets, and the processes of their consumers.
     sockets: int = 200
     workers: int = 4
+    #: How often the consumers are replaced, and where they run.
+    times: int = 20
+    arrangement: str = "worker"
     #: To be sent at least; the growth audit ends with them.
     messages: int = 0
     #: Seconds for which keys in Redis outlive what they hold, if not the layer's own figure.
