@@ -50,7 +50,8 @@ class _Loses(_Saboteur):
 class _DeliversTwice(_Saboteur):
     def spoil(self, batch: Batch) -> Batch:
         self._is_due = False
-        return [*batch, batch[-1]]
+        channel, message = batch[-1]
+        return [*batch, (channel, dict(message))]
 
 
 class _Swaps(_Saboteur):

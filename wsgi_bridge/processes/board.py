@@ -20,6 +20,8 @@ _LINE = 120
 # Bytes of a place: a line, whose characters take up to four, the names of two channels, under 100
 # bytes each, and a number.
 _WIDTH = 4 * _LINE + 240
+# Where there is no place.
+_NOWHERE = -1
 # Names that are shown at most.
 _SHOWN = 3
 
@@ -32,7 +34,12 @@ class Board:
         self._free = deque(range(0, places * _WIDTH, _WIDTH))
 
     def begin(self, text: str, orphan: str = "") -> int:
-        """Put a message up, and what `Orphan.write` says of it; returns where, for `end`."""
+        """Put a message up, and what `Orphan.write` says of it; returns where, for `end`.
+
+        Or nowhere, if there is no place: a layer has given more than it was asked for.
+        """
+        if not self._free:
+            return _NOWHERE
         at = self._free.pop()
         data = f"{orphan}\0{text[:_LINE]}\0".encode("utf-8", "replace")
         self._memory[at + 1 : at + 1 + len(data)] = data
@@ -42,6 +49,8 @@ class Board:
 
     def end(self, at: int) -> None:
         """Wipe it out."""
+        if at == _NOWHERE:
+            return
         self._memory[at] = 0
         self._free.append(at)
 

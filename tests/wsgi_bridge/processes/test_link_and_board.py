@@ -83,6 +83,16 @@ def test_the_longest_names_fit_beside_a_line():
     assert "another" in board.lines()
 
 
+def test_what_there_is_no_place_for_is_left_out():
+    board = Board(1)
+    first, second = board.begin("first"), board.begin("second")
+    assert board.lines() == ["first"]
+    board.end(second)
+    board.end(first)
+    board.begin("third")
+    assert board.lines() == ["third"]
+
+
 def test_only_a_few_lines_are_shown():
     board = Board(10)
     for _ in range(8):
