@@ -93,14 +93,14 @@ def read_socket_history(folder: str, history: SocketHistory) -> None:
     handled: defaultdict[int, list[Handled]] = defaultdict(list)
     for name, lines in read_lines(folder, "handled"):
         version = name.partition("-")[0]
-        under_way: dict[tuple[str, str], Handled] = {}
+        under_way: defaultdict[tuple[str, str], list[Handled]] = defaultdict(list)
         for line in lines:
             kind, time, socket, number = line.split()
             if kind == "e":
-                under_way.pop((socket, number)).ended = float(time)
+                under_way[socket, number].pop().ended = float(time)
                 continue
             begun = Handled(int(number), float(time), None, version)
-            under_way[socket, number] = begun
+            under_way[socket, number].append(begun)
             handled[int(socket)].append(begun)
     for runs in handled.values():
         runs.sort(key=lambda run: run.begun)

@@ -78,9 +78,9 @@ class Clients:
         self._do(self._end)
 
     @property
-    def unsettled(self) -> int:
-        """How many frames have no answer yet, or never get one."""
-        return sum(each.sent - len(each.answers) for each in self.sockets)
+    def answered(self) -> int:
+        """How many frames were answered."""
+        return sum(len(each.answers) for each in self.sockets)
 
     def __exit__(self, *exc_info: object) -> None:
         try:

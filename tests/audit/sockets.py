@@ -51,7 +51,7 @@ def audit_sockets(plan: Plan, backend: Backend) -> SocketAccount:
         with clients:
             history.sockets = clients.sockets
             clients.start()
-            _kill_now_and_then(plan, worker, history)
+            _kill_now_and_then(plan, worker, history, clients)
             clients.settle()
     read_socket_history(plan.folder, history)
     return settle_sockets(history)
@@ -87,16 +87,24 @@ def url_of(server: Server) -> str:
     return f"ws://127.0.0.1:{server.port}"
 
 
-def _kill_now_and_then(plan: Plan, worker: WorkerCommand, history: SocketHistory) -> None:
+def _kill_now_and_then(
+    plan: Plan, worker: WorkerCommand, history: SocketHistory, clients: Clients
+) -> None:
     """Let it run, and kill a worker process every `kill_every` seconds."""
     chance = random.Random(plan.seed)
     end = time.monotonic() + plan.seconds
     kill_at = time.monotonic() + (plan.kill_every or float("inf"))
-    while (now := time.monotonic()) < end:
+    while (now := time.monotonic()) < end or _has_more_to_see(plan, history, clients, end):
         if now >= kill_at:
             _kill(worker, chance, history)
             kill_at += plan.kill_every
         time.sleep(TICK)
+
+
+def _has_more_to_see(plan: Plan, history: SocketHistory, clients: Clients, end: float) -> bool:
+    """Whether something has not happened yet that was asked for; at most for PATIENCE."""
+    is_missing = clients.answered < plan.messages or (plan.kill_every and not history.kills)
+    return bool(is_missing) and time.monotonic() < end + PATIENCE
 
 
 def _kill(worker: WorkerCommand, chance: random.Random, history: SocketHistory) -> None:

