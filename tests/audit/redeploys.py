@@ -50,7 +50,7 @@ NO_BYTECODE = {"PYTHONDONTWRITEBYTECODE": "1"}
 
 def audit_redeploys(plan: Plan, backend: Backend) -> SocketAccount:
     """Run the audit that `plan` describes, and return its account."""
-    history = SocketHistory(threads=THREADS)
+    history = SocketHistory(plan.expiry, THREADS)
     with (
         ARRANGEMENTS[plan.arrangement](plan).running() as arrangement,
         Clients(

@@ -40,6 +40,8 @@ class Handled:
 class SocketHistory:
     """What was seen. Times are of the monotonic clock."""
 
+    #: Seconds after which a server gives up a frame that nobody speaks of.
+    expiry: float = 60.0
     #: Threads of a process.
     threads: int = 1
     sockets: list[Socket] = field(default_factory=list)
@@ -66,6 +68,7 @@ class SocketAccount:
     handled_without_answer: int = 0
     counted_unacknowledged: int = 0
     longest_gap: float = 0.0  # seconds between two frames of one socket
+    waited_for_expiry: int = 0  # sockets' frames whose loss nobody told the server
     # These must be 0.
     unaccounted: int = 0
     twice: int = 0
@@ -144,6 +147,7 @@ def _settle_socket(socket: Socket, history: SocketHistory, account: SocketAccoun
         account.out_of_order += run.number < seen
         if before:
             account.longest_gap = max(account.longest_gap, run.begun - before)
+            account.waited_for_expiry += run.begun - before >= history.expiry
         _explain(socket, range(seen + 1, run.number), before, run.begun, history, account)
         seen, before = max(seen, run.number), run.begun
     _explain(socket, range(seen + 1, socket.sent + 1), before, FOREVER, history, account)

@@ -38,7 +38,7 @@ PATIENCE = 20.0
 
 def audit_sockets(plan: Plan, backend: Backend) -> SocketAccount:
     """Run the audit that `plan` describes, and return its account."""
-    history = SocketHistory(threads=THREADS)
+    history = SocketHistory(plan.expiry, THREADS)
     folder = Path(plan.folder)
     environ = make_environ(plan)
     options = ("--processes", str(plan.workers), "--threads", str(THREADS))

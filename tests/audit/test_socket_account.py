@@ -79,6 +79,15 @@ def test_what_was_handled_and_not_answered_is_counted_by_the_server():
     assert wrong.disagreements == ["without an answer: 1, the server has counted 0"]
 
 
+def test_who_waited_for_the_expiry_is_counted():
+    runs = runs_of(ALL)
+    runs[-1].begun, runs[-1].ended = 70.0, 70.5
+    account = settle(runs)
+    assert account.is_balanced
+    assert account.waited_for_expiry == 1
+    assert account.longest_gap == 61.0
+
+
 def test_nothing_is_handled_twice():
     assert settle(runs_of([1, 2, 2, *ALL[2:]]), ALL).twice == 1
 

@@ -92,7 +92,7 @@ def kill_all(worker: WorkerCommand) -> None:
 
 @pytest.fixture(params=["--threads", "--greenlets"])
 def lone(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[WorkerCommand]:
-    with run_worker(JOBS, tmp_path, request.param, "8") as worker:
+    with run_worker(JOBS, tmp_path, request.param, "8", "--graceful-timeout", "0.2") as worker:
         yield worker
 
 
@@ -116,6 +116,21 @@ def test_the_next_frame_goes_out_when_the_one_before_was_lost_with_a_process(
         assert str(socket.recv(PATIENCE)).split()[0] == "next"
         assert time.monotonic() - killed < SOON
         assert "was lost with its worker process" in lone_server.log()
+
+
+def test_the_next_frame_goes_out_when_the_one_before_is_abandoned_by_a_replaced_process(
+    lone_server: Server, lone: WorkerCommand, tmp_path: Path
+) -> None:
+    door = tmp_path / "door"
+    with open_socket(lone_server, "/echo") as socket:
+        socket.send(str(door))
+        socket.send("next")
+        lone.wait_for_begun(door)
+        before = lone.children()
+        lone.signal(signal.SIGHUP)
+        text, pid = str(socket.recv(PATIENCE)).split()
+        assert text == "next"
+        assert int(pid) not in before
 
 
 def test_a_request_is_a_500_when_the_process_that_had_taken_it_is_killed(
