@@ -98,11 +98,10 @@ def test_a_consumer_that_exits_or_raises_stops_nobody_else(
     with run_worker(JOBS, tmp_path, kind, "2") as worker:
         for number in range(1, 4):
             worker.ask(path)
+            [answer] = worker.replies(1).values()
+            assert answer["status"] == 500
             if path == "/exit":
                 worker.wait_for_log(f"deaths so far: {number}")
-            else:
-                [answer] = worker.replies(1).values()
-                assert answer["status"] == 500
             assert worker.process_of() in worker.children()
 
 
@@ -113,6 +112,7 @@ def test_a_process_that_exits_is_counted_and_the_log_names_what_it_was_busy_with
         worker.process_of()
         worker.ask("/exit")
         worker.wait_for_log("exited with status 7")
+        worker.replies(1)
         [line] = [each for each in worker.log().splitlines() if "status 7" in each]
         assert "while busy with http.request /exit; deaths so far: 1" in line
         assert worker.process_of() in worker.children()
@@ -138,6 +138,7 @@ def test_a_site_that_dies_again_and_again_is_restarted_more_and_more_slowly(
         for number in range(1, 4):
             worker.process_of()
             worker.ask("/exit")
+            worker.replies(1)
             worker.wait_for_log(f"deaths so far: {number}")
         assert worker.process_of() in worker.children()
 
