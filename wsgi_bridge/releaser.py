@@ -161,7 +161,7 @@ class Releaser:
         if turn.has_worked:
             return PAUSE
         if turn.next_due is None:
-            return LOOK_EVERY if is_shared else None
+            return LOOK_EVERY if is_shared or self._is_fed else None
         # Not longer, since the clock of a machine may be set meanwhile.
         return min(max(turn.next_due - layer.clock(), PAUSE), LOOK_EVERY)
 

@@ -112,8 +112,9 @@ class WebSocketOwner:
             self._count_ignored()
         if ack is not None:
             if "lost" in message:
-                self._count_lost(ack)
-            machine.acknowledge(ack)
+                self._take_lost(ack)
+            else:
+                machine.acknowledge(ack)
         if machine.state is OPEN and machine.acked == machine.order:
             self.deadline = NEVER
         elif ack is not None and machine.state is OPEN and machine.acked >= self._awaited:
@@ -329,9 +330,11 @@ class WebSocketOwner:
             self._await_acknowledgements()
         self._process()
 
-    def _count_lost(self, order: int) -> None:
+    def _take_lost(self, order: int) -> None:
         """The process that had taken an event was killed, and others say so."""
-        if self.machine.acked < order <= self.machine.order:
+        waiting = self.machine.unacknowledged
+        self.machine.acknowledge(order)
+        if self.machine.unacknowledged < waiting:
             self.sockets.server.counters.unacknowledged_count += 1
             logger.warning("an event of %s was lost with its worker process: counted", self.path)
 
