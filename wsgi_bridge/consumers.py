@@ -23,7 +23,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from wsgi_bridge.delays import DUE, Later, When, cancel, send_later
-from wsgi_bridge.exceptions import InvalidName
+from wsgi_bridge.exceptions import InvalidName, MessageTooLarge
+from wsgi_bridge.history import TTL, History
 from wsgi_bridge.names import check_channel, check_group
 from wsgi_bridge.outbox import (
     Outbox,
@@ -33,9 +34,20 @@ from wsgi_bridge.outbox import (
     layer_in_use,
     set_default_layer,
 )
+from wsgi_bridge.presence import (
+    GRACE,
+    Member,
+    Presence,
+    arrive,
+    depart,
+    find_members,
+    find_present,
+)
+from wsgi_bridge.protocols.history import recovery_text
 
 if TYPE_CHECKING:
     from wsgi_bridge.layers.base import BaseLayer
+    from wsgi_bridge.layers.storage_base import Position, Recovered
     from wsgi_bridge.sessions import ChannelSession
 
 __all__ = ["Channel", "Group", "Message", "Outbox", "get_default_layer", "set_default_layer"]
@@ -114,43 +126,87 @@ class Channel:
 
 
 class Group:
-    """A named set of channels that are sent to at once."""
+    """A named set of channels that are sent to at once.
 
-    __slots__ = ("_layer", "name")
+        ROOM = Group("room-lobby", presence=True)
+        ORDERS = Group("orders", history=100, ttl=300)
 
-    def __init__(self, name: str, layer: BaseLayer | None = None) -> None:
-        """Name a group; InvalidName if it cannot be one. `layer` None: found when it is used."""
+    Whatever uses a group of that name uses it with the same options.
+    """
+
+    __slots__ = ("_history", "_layer", "grace", "name", "presence")
+
+    def __init__(
+        self,
+        name: str,
+        layer: BaseLayer | None = None,
+        *,
+        presence: bool = False,
+        grace: float = GRACE,
+        history: int = 0,
+        ttl: float = TTL,
+    ) -> None:
+        """Name a group; InvalidName if it cannot be one. `layer` None: found when it is used.
+
+        `presence`: its members are somebody, see `add` and `present`; whose last socket has gone is
+        said to have left `grace` seconds later. `history`: so many messages are kept, each for
+        `ttl` seconds, for who comes back, see `subscribe` and `recover`. ValueError for numbers
+        that cannot be.
+        """
         check_group(name)
         self.name = name
         self._layer = layer
+        self.presence = presence
+        self.grace = grace
+        self._history = History(history, ttl) if history else None
+        if grace < 0:
+            raise ValueError(f"grace is in seconds, 0 or more, not {grace!r}")
 
     @property
     def channel_layer(self) -> BaseLayer:
         """The layer that a call would use now."""
         return self._layer or layer_in_use()
 
-    def add(self, channel: Channel | Message | str) -> None:
+    def add(self, channel: Channel | Message | str, data: Mapping[str, Any] | None = None) -> None:
         """Make a channel a member at once, or renew its membership.
 
-        A Message stands for its reply channel. Raise InvalidName.
+        A Message stands for its reply channel. `data` are told by `members`, and replace earlier
+        ones. In a group with presence they say who the member is, under the key `id`, text or int;
+        a member without data is nobody there. Raise InvalidName, InvalidMessage.
         """
-        self.channel_layer.group_add(self.name, _member_name(channel))
+        layer, name = self.channel_layer, _member_name(channel)
+        if data is None:
+            layer.group_add(self.name, name)
+        elif self.presence:
+            arrive(layer, self.name, name, data, self.grace)
+        else:
+            layer.storage.group_add(self.name, name, dict(data))
 
     def discard(self, channel: Channel | Message | str) -> None:
-        """End a channel's membership at once. A Message stands for its reply channel."""
-        self.channel_layer.group_discard(self.name, _member_name(channel))
+        """End a channel's membership at once. A Message stands for its reply channel.
+
+        A socket that ends leaves its groups without this.
+        """
+        if self.presence:
+            depart(self.channel_layer, self.name, _member_name(channel))
+        else:
+            self.channel_layer.group_discard(self.name, _member_name(channel))
 
     def send(self, content: Mapping[str, Any], immediately: bool = False) -> None:
         """Send a message to every member, as `Channel.send` does to one.
 
-        A member that is full loses it, which is counted, not raised.
+        A member that is full loses it, which is counted, not raised; one that comes back to a group
+        with history gets it then.
         """
         outbox = current_outbox.get()
+        to_group = self._history or True
+        if self._history is not None:
+            self._history.check(content)
         if outbox is None:
-            deliver(self.channel_layer, True, self.name, content)
+            deliver(self.channel_layer, to_group, self.name, content)
         else:
             layer = self._layer or outbox.layer
-            outbox.post(layer, True, self.name, content, immediately)
+            outbox.post(layer, to_group, self.name, content, immediately)
 
     def send_later(
         self,
@@ -180,6 +236,69 @@ class Group:
     def channels(self) -> list[str]:
         """Return the names of the members."""
         return list(self.channel_layer.group_channels(self.name))
+
+    # Presence
+
+    def members(self) -> list[Member]:
+        """Return the members, each a channel and the data that it was added with, or None."""
+        return find_members(self.channel_layer, self.name)
+
+    def present(self) -> list[Presence]:
+        """Return who is here: each `id` once, with its data and the channels of its sockets.
+
+        Those who have lost their last socket are here until the grace is over, without a channel,
+        if the site has a route for `group.join` or `group.leave`: this agrees with those events.
+        """
+        return find_present(self.channel_layer, self.name)
+
+    # History
+
+    def position(self) -> Position:
+        """Return the place after the last message that was sent.
+
+        Its text is what a page, or a client, is given to come back with.
+        """
+        return self._need_history().end(self.channel_layer, self.name)
+
+    def recover(self, since: Position | str) -> Recovered:
+        """Return where the history ends, and all messages that were sent after a place.
+
+        The messages are None if not all of them are there any more, or if `since` is no place, or
+        one from before the layer lost its data. Each has the keys `epoch` and `offset`. `since` may
+        come from a client as it is.
+        """
+        return self._need_history().recover(self.channel_layer, self.name, since)
+
+    def subscribe(
+        self,
+        channel: Channel | Message | str,
+        since: Position | str = "",
+        data: Mapping[str, Any] | None = None,
+    ) -> Recovered:
+        """Make a socket a member, and send it all that it missed since a place; return that.
+
+        What it missed is one frame, also if it is nothing or cannot be told; MESSAGES.md section 3
+        has its form. It accepts a socket that is connecting, and comes before every message that is
+        sent to the group from now on. `data` are those of `add`.
+        """
+        history, layer, name = self._need_history(), self.channel_layer, _member_name(channel)
+        # In this order: what is sent in between is both, and the client drops it the second time.
+        self.add(name, data)
+        found = history.recover(layer, self.name, since)
+        socket = Channel(name, layer)
+        try:
+            socket.send({"text": recovery_text(self.name, *found)})
+        except MessageTooLarge:
+            found = found._replace(messages=None)
+            socket.send({"text": recovery_text(self.name, *found)})
+        return found
+
+    def _need_history(self) -> History:
+        if self._history is None:
+            raise ValueError(
+                f"this group keeps no history: expected Group({self.name!r}, history=…)"
+            )
+        return self._history
 
     def __str__(self) -> str:
         return self.name

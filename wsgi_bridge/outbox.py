@@ -27,6 +27,7 @@ from wsgi_bridge.names import check_channel, check_group
 
 if TYPE_CHECKING:
     from wsgi_bridge.delays import Later
+    from wsgi_bridge.history import History
     from wsgi_bridge.layers.base import BaseLayer
     from wsgi_bridge.outgoing import Outgoing
 
@@ -42,8 +43,10 @@ ANSWER_KEYS = frozenset({"accept", "close", "text", "bytes"})
 #: Where last messages may wait, and what to call with those that failed.
 Outlet: TypeAlias = "tuple[Outgoing, Callable[[list[tuple[str, Exception]]], object]]"
 
+#: Whether a name is a group's; of a group with history, that.
+ToGroup: TypeAlias = "bool | History"
 #: One send that waits: layer, whether the name is a group's, name, message.
-Entry: TypeAlias = "tuple[BaseLayer, bool, str, dict[str, Any]]"
+Entry: TypeAlias = "tuple[BaseLayer, ToGroup, str, dict[str, Any]]"
 
 #: The outbox of the consumer being run in this context, if one is.
 current_outbox: ContextVar[Outbox | None] = ContextVar("wsgi_bridge.outbox", default=None)
@@ -108,7 +111,7 @@ class Outbox:
     def post(
         self,
         layer: BaseLayer,
-        to_group: bool,
+        to_group: ToGroup,
         name: str,
         message: Any,
         immediately: bool = False,
@@ -306,7 +309,7 @@ def _try_deliver(entries: list[Entry], failures: list[tuple[str, Exception]]) ->
     errors: Sequence[Exception | None]
     try:
         if to_group:
-            layer.send_group(name, message)
+            deliver(layer, to_group, name, message)
             return True
         if len(entries) == 1:
             layer.hand_over(name, message)  # a copy that was checked, and is nobody else's
@@ -323,12 +326,14 @@ def _try_deliver(entries: list[Entry], failures: list[tuple[str, Exception]]) ->
     return errors[-1] is None
 
 
-def deliver(layer: BaseLayer, to_group: bool, name: str, message: Any) -> None:
+def deliver(layer: BaseLayer, to_group: ToGroup, name: str, message: Any) -> None:
     """Send one message, a dict, to a channel or a group. Raise what the layer raises."""
-    if to_group:
+    if to_group is False:
+        layer.send(name, message)
+    elif to_group is True:
         layer.send_group(name, message)
     else:
-        layer.send(name, message)
+        to_group.send_group(layer, name, message)
 
 
 def set_default_layer(layer: BaseLayer | None) -> None:

@@ -34,6 +34,8 @@ from wsgi_bridge.exceptions import (
     DenyConnection,
 )
 from wsgi_bridge.outbox import current_outbox
+from wsgi_bridge.presence import PresenceRegister
+from wsgi_bridge.presence.roll import CHECK
 from wsgi_bridge.releaser import Releaser
 from wsgi_bridge.retries import put_off
 from wsgi_bridge.route_reports import RouteReporter, load_snapshots, merge
@@ -129,7 +131,7 @@ class Worker:
         self.layer = layer
         self.router = bridge.router
         self._app = bridge.app
-        self.channels = sorted(PROTOCOL_CHANNELS | self.router.channels)
+        self.channels = sorted(channels_of(bridge))
         self.pump_soon = make_wakeup(self.pump)
         self.pool: Pool
         self._routed = self.router.channels
@@ -148,6 +150,7 @@ class Worker:
         self.releaser = Releaser(
             layer, serves_delays=DELAY not in self.router.channels, periodic=bridge.periodic
         )
+        self._presence = PresenceRegister(layer, self._routed, self.releaser.wake)
         self._site = RouteStatistics(SITE, ["http.request"])
         self._statistics = {
             route: RouteStatistics(route.name, route.channels) for route in self.router.routes
@@ -160,7 +163,11 @@ class Worker:
             "http.request": self._run_site,
             "websocket.connect": self._answer_connect,
             "websocket.receive": self._acknowledge,
+            CHECK: self._presence.check,
         }
+        self._watches_ends = self._presence.is_in_use
+        if self._watches_ends:
+            self._unrouted["websocket.disconnect"] = self._presence.on_disconnect
 
     def start(self, pool: Pool) -> None:
         """Begin to take messages, and to run their consumers in ``pool``."""
@@ -363,6 +370,8 @@ class Worker:
             _log_lost(failures, match)
         if failures and ack is not None and not outbox.acknowledged:
             self._acknowledge_late(*ack)
+        if self._watches_ends and channel == "websocket.disconnect":
+            self._presence.on_disconnect(content)
 
     def _settle(
         self,
@@ -473,6 +482,11 @@ class Worker:
             self.layer.send(message["reply_channel"], answer)
         except ChannelLayerError:
             logger.exception("no answer to %s", message.get("path"))
+
+
+def channels_of(bridge: Bridge) -> frozenset[str]:
+    """Return the channels that a worker of this site takes messages from."""
+    return PROTOCOL_CHANNELS | bridge.router.channels | {CHECK}
 
 
 def _log_lost(failures: list[tuple[str, Exception]], match: Match) -> None:

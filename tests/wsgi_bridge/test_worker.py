@@ -17,6 +17,7 @@ from tests.wsgi_bridge.worker_loop import (
     survive,
 )
 from wsgi_bridge import Channel, Group, open_layer, route
+from wsgi_bridge.presence.roll import CHECK
 from wsgi_bridge.worker import BATCH, PROTOCOL_CHANNELS
 
 # Taking messages
@@ -24,7 +25,7 @@ from wsgi_bridge.worker import BATCH, PROTOCOL_CHANNELS
 
 def test_every_channel_of_the_protocols_is_received_and_those_routed():
     loop = Loop([route("thumbnails", lambda message: None)])
-    assert set(loop.worker.channels) == PROTOCOL_CHANNELS | {"thumbnails"}
+    assert set(loop.worker.channels) == PROTOCOL_CHANNELS | {"thumbnails", CHECK}
 
 
 def test_messages_that_waited_before_the_start_are_taken():

@@ -57,6 +57,9 @@ RETRY_DELAY = 0.5
 #: millisecond or two.
 RELEASED = 100
 
+#: Digits that no offset has: numbers of that size are no offsets, and not all backends take them.
+MAX_DIGITS = 16
+
 #: What a will puts: (channel, message) each.
 Will = Sequence[tuple[str, dict[str, Any]]]
 
@@ -99,6 +102,21 @@ class Position(NamedTuple):
 
     epoch: str
     offset: int
+
+    def __str__(self) -> str:
+        """Return the text that stands for it outside: in a URL, a page, an event stream's id."""
+        return f"{self.epoch}:{self.offset}"
+
+    @classmethod
+    def parse(cls, text: str) -> Position:
+        """Return the place that a text stands for; one that is nowhere if it is none.
+
+        It may have come from anybody: whatever it is, nothing is raised.
+        """
+        epoch, _, offset = text.rpartition(":")
+        if not (epoch and offset.isascii() and offset.isdigit() and len(offset) < MAX_DIGITS):
+            return cls("", 0)
+        return cls(epoch, int(offset))
 
 
 class Recovered(NamedTuple):

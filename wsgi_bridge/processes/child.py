@@ -25,7 +25,7 @@ from wsgi_bridge.processes.options import Options
 from wsgi_bridge.processes.target import BadTarget, choose_channels, load_target
 from wsgi_bridge.server.capacity import server_capacity
 from wsgi_bridge.threads import ThreadWorker
-from wsgi_bridge.worker import PROTOCOL_CHANNELS
+from wsgi_bridge.worker import channels_of
 
 __all__ = ["run_child"]
 
@@ -62,7 +62,7 @@ def run_child(options: Options, link: Link, board: Board) -> int:
 def _load(options: Options, board: Board) -> tuple[BaseLayer, NotedWorker, Runner]:
     bridge = load_target(options.target)
     layer = _open_layer(bridge)
-    known = PROTOCOL_CHANNELS | bridge.router.channels
+    known = channels_of(bridge)
     channels = choose_channels(known, options.only, options.exclude)
     _wait_for(layer)
     if options.greenlets:

@@ -9,6 +9,7 @@ from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Frame, Opcode
 
 from wsgi_bridge.protocols.frames import encode_frame
+from wsgi_bridge.protocols.history import enveloped, has_place
 from wsgi_bridge.protocols.http import ResponseError
 
 
@@ -18,6 +19,8 @@ class Broadcast:
     __slots__ = ("_frames", "is_plain", "message")
 
     def __init__(self, message: Mapping[str, Any]) -> None:
+        if has_place(message):
+            message = enveloped(message)
         self.message = message
         self._frames: dict[int, bytes] = {}
         text, data = message.get("text"), message.get("bytes")
