@@ -1,0 +1,192 @@
+"""Presence and history through real servers, some of which are killed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection
+
+from tests.apps.presence import GRACE
+from tests.integration.servers import PATIENCE, Server, run_server
+from tests.integration.sockets import get_text, open_socket
+from tests.integration.test_wills import holder_of
+from tests.wsgi_bridge.layers.redis.servers import RedisServer, need_redis
+
+pytestmark = pytest.mark.integration
+
+#: Options of run_server: where sockets are held and consumers run.
+ARRANGED: dict[str, dict[str, Any]] = {
+    "greenlets": {"args": ["-w", "2"]},
+    "redis": {"args": ["-w", "2"]},
+    "threads": {"args": ["-w", "2", "--threads", "4"]},
+    "split": {
+        "args": ["-w", "4"],
+        "worker": "gunicorn_asgi.SplitWorker",
+        "env": {"ASGI_SERVERS": "2"},
+    },
+}
+
+
+class Room:
+    """A server, and the events that its consumers noted."""
+
+    def __init__(self, server: Server, notes: Path) -> None:
+        self.server = server
+        self._notes = notes
+        self._number = 0
+
+    def notes(self) -> list[str]:
+        return sorted(self._notes.read_text().splitlines()) if self._notes.exists() else []
+
+    def wait_for_notes(self, *expected: str) -> None:
+        """Wait for these, in any order, and a while for one too many."""
+        wanted = sorted(expected)
+        self.server.wait_for(lambda: len(self.notes()) >= len(wanted), f"{wanted}", patience=30)
+        time.sleep(3 * GRACE)
+        assert self.notes() == wanted
+
+    def enter(self, name: str, stack: contextlib.ExitStack) -> tuple[int, ClientConnection]:
+        """Return who holds a new socket, and the socket."""
+        socket = stack.enter_context(open_socket(self.server, f"/room/{name}"))
+        socket.recv(PATIENCE)
+        port = socket.socket.getsockname()[1]
+        return self.server.wait_for(lambda: holder_of(self.server, port), "its holder"), socket
+
+    def fill(self, stack: contextlib.ExitStack) -> dict[int, list[str]]:
+        """Have three users or more on each of the two holders; return their names."""
+        holders: dict[int, list[str]] = {}
+        while len(holders) < 2 or min(map(len, holders.values())) < 3:
+            name = f"user{self._number}"
+            self._number += 1
+            holder, _ = self.enter(name, stack)
+            holders.setdefault(holder, []).append(name)
+        return holders
+
+    def enter_on_each(self, name: str, stack: contextlib.ExitStack) -> None:
+        """Open sockets of one user until each of the two holders has one."""
+        holders = set()
+        while len(holders) < 2:
+            holders.add(self.enter(name, stack)[0])
+
+
+@pytest.fixture(params=ARRANGED)
+def room(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Room]:
+    notes = tmp_path / "notes"
+    options = ARRANGED[request.param]
+    env = {"PRESENCE_FILE": str(notes), **options.get("env", {})}
+    with contextlib.ExitStack() as stack:
+        if request.param == "redis":
+            need_redis()
+            env["CHANNEL_LAYER"] = stack.enter_context(RedisServer()).url
+        options = {**options, "env": env, "may_log_errors": True, "may_lose_workers": True}
+        server = stack.enter_context(run_server("tests.apps.presence:application", **options))
+        number = int(options["args"][1])
+        server.wait_for(lambda: len(server.worker_pids()) == number, "all workers")
+        yield Room(server, notes)
+
+
+def test_who_was_on_a_killed_server_leaves_once(room: Room) -> None:
+    with contextlib.ExitStack() as stack:
+        holders = room.fill(stack)
+        room.enter_on_each("everywhere", stack)
+        victim, survivor = holders
+        everybody = [*holders[victim], *holders[survivor], "everywhere"]
+        joins = [f"group.join {name}" for name in everybody]
+        room.wait_for_notes(*joins)
+        os.kill(victim, signal.SIGKILL)
+        leaves = [f"group.leave {name}" for name in holders[victim]]
+        room.wait_for_notes(*joins, *leaves)
+        there = " ".join(sorted([*holders[survivor], "everywhere"]))
+        assert get_text(room.server, "/present") == there
+
+
+def test_who_closes_leaves_and_who_comes_back_does_not(room: Room) -> None:
+    with contextlib.ExitStack() as stack:
+        _, ada = room.enter("ada", stack)
+        _, bob = room.enter("bob", stack)
+        ada.close()
+        room.enter("ada", stack)
+        bob.close()
+        room.wait_for_notes("group.join ada", "group.join bob", "group.leave bob")
+
+
+class Follower:
+    """A client that comes back with its place, as the one of the documentation does."""
+
+    def __init__(self, server: Server, stack: contextlib.ExitStack) -> None:
+        self._server = server
+        self._stack = stack
+        self.place = ""
+        self.texts: list[str] = []
+        self.was_told_no = 0
+        self.socket = self._connect()
+
+    def _connect(self) -> ClientConnection:
+        socket = self._stack.enter_context(open_socket(self._server, f"/orders?{self.place}"))
+        frame = json.loads(socket.recv(PATIENCE))
+        if frame["recovered"] is None:
+            self.was_told_no += bool(self.place)
+        else:
+            self.texts += frame["recovered"]
+        self._note(frame)
+        return socket
+
+    def _note(self, frame: dict[str, Any]) -> None:
+        self._epoch, self._offset = frame["epoch"], frame["offset"]
+        self.place = f"{self._epoch}:{self._offset}"
+
+    def read_until(self, text: str) -> None:
+        """Read on, over lost connections, until that text has come."""
+        while text not in self.texts:
+            try:
+                frame = json.loads(self.socket.recv(PATIENCE))
+            except (ConnectionClosed, OSError):
+                self.socket = self._connect()
+                continue
+            if frame["epoch"] == self._epoch and frame["offset"] <= self._offset:
+                continue  # it was among what was recovered
+            assert (frame["epoch"], frame["offset"]) == (self._epoch, self._offset + 1)
+            self.texts.append(frame["data"])
+            self._note(frame)
+
+
+def publish(room: Room, number: int) -> None:
+    get_text(room.server, f"/publish?{number}")
+
+
+def test_who_was_on_a_killed_server_misses_nothing(room: Room) -> None:
+    with contextlib.ExitStack() as stack:
+        followers = [Follower(room.server, stack) for _ in range(8)]
+        for number in range(20):
+            publish(room, number)
+        ports = [follower.socket.socket.getsockname()[1] for follower in followers]
+        for follower in followers[::2]:
+            follower.read_until("9")
+        os.kill(holder_of(room.server, ports[0]), signal.SIGKILL)
+        for number in range(20, 40):
+            with contextlib.suppress(OSError):  # of the killed server
+                publish(room, number)
+        room.server.wait_for(lambda: is_published(room, 40), "a server that lives")
+        for follower in followers:
+            follower.read_until("40")
+    first, *others = [follower.texts for follower in followers]
+    assert all(other == first for other in others)
+    assert set(map(str, range(20))) <= set(first)
+    assert [follower.was_told_no for follower in followers] == 8 * [0]
+
+
+def is_published(room: Room, number: int) -> bool:
+    try:
+        publish(room, number)
+    except OSError:
+        return False
+    return True
