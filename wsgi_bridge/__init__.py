@@ -22,6 +22,7 @@ from wsgi_bridge.exceptions import (
 from wsgi_bridge.generic import JsonWebsocketConsumer, WebsocketConsumer, WebsocketDemultiplexer
 from wsgi_bridge.http_sessions import http_session
 from wsgi_bridge.layers import open_layer
+from wsgi_bridge.layers.storage_base import Position
 from wsgi_bridge.presence import Member, Presence
 from wsgi_bridge.routing import include, route, route_class
 from wsgi_bridge.sessions import channel_session
@@ -43,6 +44,7 @@ __all__ = [
     "Member",
     "Message",
     "MessageTooLarge",
+    "Position",
     "Presence",
     "RequestAborted",
     "RoutingError",
