@@ -38,6 +38,7 @@ __all__ = [
     "Ack",
     "BodyWindow",
     "Delay",
+    "GroupEvent",
     "Headers",
     "HttpBodyChunk",
     "HttpDisconnect",
@@ -50,6 +51,7 @@ __all__ = [
     "WebsocketReceive",
     "copy_message",
     "delay",
+    "group_event",
     "http_body_chunk",
     "http_disconnect",
     "http_request",
@@ -215,6 +217,15 @@ class Delay(_DelayRequired, total=False):
     every: int
     id: str
     cancel: bool
+
+
+class GroupEvent(TypedDict):
+    """`group.join`, `group.leave`: worker → consumer. `order` grows from event to event."""
+
+    group: str
+    id: str | int
+    data: dict[str, Any]
+    order: int
 
 
 #: Events of one socket that may be unacknowledged at most, whatever an answer says: fewer than the
@@ -425,3 +436,18 @@ def delay(
     message = _build({"channel": channel, "delay": delay, "id": id})
     _require(message, "channel", "delay")
     return cast(Delay, {**message, "content": content})
+
+
+def group_event(
+    *,
+    group: str,
+    id: str | int,  # noqa: A002 (MESSAGES.md)
+    data: dict[str, Any],
+    order: int,
+) -> GroupEvent:
+    """Return a `group.join` or `group.leave`. Raises InvalidMessage. Source: section 4."""
+    if not isinstance(group, str) or not isinstance(data, dict):
+        raise InvalidMessage(f"group {group!r}, data {data!r}: expected a name and a dict")
+    if type(id) not in (str, int) or type(order) is not int:
+        raise InvalidMessage(f"id {id!r}, order {order!r}: expected text or int, and an int")
+    return {"group": group, "id": id, "data": data, "order": order}

@@ -9,6 +9,7 @@ from wsgi_bridge.exceptions import InvalidMessage
 from wsgi_bridge.messages import (
     copy_message,
     delay,
+    group_event,
     http_body_chunk,
     http_disconnect,
     http_request,
@@ -75,6 +76,7 @@ BUILT = [
     (websocket_answer, {"close": True}, {}),
     (delay, {"channel": "a", "delay": 100, "content": {"n": 1}}, {}),
     (delay, {"channel": "a", "delay": 100, "content": {}, "id": "one"}, {}),
+    (group_event, {"group": "a", "id": 7, "data": {"id": 7}, "order": 1}, {}),
 ]
 
 REFUSED = [
@@ -103,6 +105,8 @@ REFUSED = [
     (delay, {"channel": "a", "delay": 0.5, "content": {}}, "delay"),
     (delay, {"channel": "a", "delay": None, "content": {}}, "delay is None"),
     (delay, {"channel": "a", "delay": 1, "content": b"x"}, "content"),
+    (group_event, {"group": "a", "id": 7.0, "data": {}, "order": 1}, "id 7.0"),
+    (group_event, {"group": "a", "id": 7, "data": [], "order": 1}, "data"),
 ]
 
 

@@ -30,7 +30,7 @@ class Groups:
         self._groups: dict[str, dict[str, _Members]] = {}
         self._joined: dict[str, set[str]] = {}  # reader → groups, so that leaving is cheap
 
-    def add(self, group: str, channel: str, now: float, data: dict[str, Any] | None = None) -> None:
+    def add(self, group: str, channel: str, now: float, data: Any = None) -> None:
         """Make `channel` a member, or renew its membership; with other data, if any are given."""
         reader = reader_of(channel)
         readers = self._groups.setdefault(group, {})
@@ -69,7 +69,7 @@ class Groups:
             self._remove(group, reader, ())
         return names
 
-    def data(self, group: str, channel: str) -> dict[str, Any] | None:
+    def data(self, group: str, channel: str) -> Any:
         """Return what a member was added with; None if that was nothing, or it is no member."""
         members = self._groups.get(group, {}).get(reader_of(channel))
         return None if members is None else members.data.get(channel)
@@ -111,7 +111,7 @@ class _Members:
 
     def __init__(self) -> None:
         self.deadlines: dict[str, float] = {}
-        self.data: dict[str, dict[str, Any]] = {}  # of those that have some
+        self.data: dict[str, Any] = {}  # of those that have some
         self._snapshot: tuple[str, ...] | None = None
         # No deadline is before this one. A renewal leaves it alone: that is too early at worst.
         self._earliest = float("inf")

@@ -150,7 +150,7 @@ class PresenceRegister:
         return table, is_new, events
 
     def _send(self, event: Event) -> None:
-        channel, message = event
+        channel, message = event[0], dict(event[1])
         if channel not in self._events:
             return
         try:

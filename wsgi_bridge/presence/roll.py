@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 #: The channel on which workers are asked to look who has come to a group, and who has gone.
-CHECK = "wsgi-bridge.presence"
+CHECK = "group.check"
 
 
 class Member(NamedTuple):

@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from wsgi_bridge.exceptions import InvalidMessage
+from wsgi_bridge.messages import GroupEvent, group_event
 
 __all__ = [
     "GRACE",
@@ -44,7 +45,7 @@ GRACE = 15.0
 ID = "id"
 
 #: An event: its channel, and its message.
-Event = tuple[str, dict[str, Any]]
+Event = tuple[str, GroupEvent]
 
 
 class Identity(NamedTuple):
@@ -135,15 +136,10 @@ class Table:
         self.is_changed |= bool(events)
         return events
 
-    def _event(self, group: str, identity: Identity, now: float) -> dict[str, Any]:
+    def _event(self, group: str, identity: Identity, now: float) -> GroupEvent:
         # Begins with the time, so that it goes on growing when the table was forgotten in between.
         self._order = max(self._order + 1, int(now * 1_000_000))
-        return {
-            "group": group,
-            "id": identity.id,
-            "data": identity.data,
-            "order": self._order,
-        }
+        return group_event(group=group, id=identity.id, data=identity.data, order=self._order)
 
 
 def identity_of(data: Mapping[str, Any]) -> tuple[str, Identity]:

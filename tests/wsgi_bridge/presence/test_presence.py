@@ -119,6 +119,20 @@ def test_nothing_is_scheduled_for_a_group_that_is_empty(client):
     assert client.layer.storage.release_due().next_due is None
 
 
+def test_sweeps_that_were_lost_are_planned_again(client, site):
+    stream = client.layer.new_channel("stream?")
+    Group("room", client.layer, presence=True, grace=GRACE).add(stream, ADA)
+    client.run()
+    client.messages(stream)  # a stream that does not read is forgotten
+    client.layer.storage.cancel(CHECK, "sweep room")
+    client.clock.advance(10 * SWEEP)
+    with client.websocket("/bob"):
+        client.layer.forget_channel(stream)
+        client.clock.advance(SWEEP)
+        client.clock.advance(GRACE)
+        assert site.events[2:] == [(LEAVE, "ada")]
+
+
 def test_the_same_user_again_with_other_data_is_no_event(client, site):
     with client.websocket("/ada"):
         [channel] = client.group("room").channels()

@@ -116,7 +116,7 @@ class Codec:
 
     def _membership(self, data: bytes) -> list[Any]:
         content = self.open(data)
-        if [type(each) for each in content[:3]] != [str, str, str] or len(content) != 4:
+        if [type(each) for each in content[:3]] != [str, str, str] or len(content) not in (4, 5):
             raise Undecodable(f"not a membership, of {len(content)} parts")
         return content
 

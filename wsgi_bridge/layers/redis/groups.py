@@ -19,7 +19,7 @@ from wsgi_bridge.layers.redis.codec import GROUP, MESSAGE, Entry, Undecodable
 from wsgi_bridge.layers.redis.connection import Command, command
 from wsgi_bridge.layers.redis.core import RedisCore, Request
 from wsgi_bridge.layers.redis.inbox import LocalQueue
-from wsgi_bridge.layers.redis.memberships import ADD, DISCARD
+from wsgi_bridge.layers.redis.memberships import ADD, DISCARD, Announced
 from wsgi_bridge.layers.redis.scripts import SCRIPTS
 from wsgi_bridge.names import check_channel, check_group, reader_of
 
@@ -58,13 +58,14 @@ class GroupOperations(RedisCore):
         deadline = self.clock() + self.group_expiry
         suffix = self._codec.hashed(group)
         is_mine = self._is_mine(channel)
-        self._run(self._adds(suffix, channel, deadline, TELL if is_mine else WAKE, data))
+        added = Announced(suffix, channel, deadline, data)
+        self._run(self._adds(added, TELL if is_mine else WAKE))
         if "!" not in channel or is_mine:
             # No other process announces it if Redis forgets. One that reads the channel does, but
             # not before it has fetched the change, which goes with Redis until then.
-            self._memberships.add(suffix, channel, deadline)
+            self._memberships.add(*added)
         else:
-            self._memberships.add_elsewhere(suffix, channel, deadline, self.clock())
+            self._memberships.add_elsewhere(added, self.clock())
             self._shard_of(suffix).keeper.start()
 
     def _is_mine(self, channel: str) -> bool:
@@ -112,10 +113,9 @@ class GroupOperations(RedisCore):
 
     # Adding and discarding.
 
-    def _adds(
-        self, suffix: str, channel: str, deadline: float, who: str, data: bytes = b""
-    ) -> list[Request]:
+    def _adds(self, added: Announced, who: str) -> list[Request]:
         """Return what makes a member. The reader's side first: it may not miss a message."""
+        suffix, channel, deadline, data = added
         shard = self._shard_of(suffix)
         token = self._codec.token(channel)
         arguments = (self.clock(), deadline, self._group_lifetime, token)
@@ -124,7 +124,7 @@ class GroupOperations(RedisCore):
             add = SCRIPTS.group_add_data.call(keys, *arguments, data)
         else:
             add = SCRIPTS.group_add.call(keys, *arguments)
-        return [self._join(ADD, suffix, channel, deadline, who), (shard, add)]
+        return [self._join(ADD, added, who), (shard, add)]
 
     def _discards(self, suffix: str, channel: str) -> list[Request]:
         """Return what ends a membership."""
@@ -132,17 +132,18 @@ class GroupOperations(RedisCore):
         token = self._codec.token(channel)
         leave = SCRIPTS.group_discard.call(shard.keys.group(suffix), FOREVER, token)
         who = TELL if self._is_mine(channel) else WAKE
-        return [(shard, leave), self._join(DISCARD, suffix, channel, 0.0, who)]
+        return [(shard, leave), self._join(DISCARD, Announced(suffix, channel, 0.0), who)]
 
-    def _join(self, kind: str, suffix: str, channel: str, deadline: float, who: str) -> Request:
+    def _join(self, kind: str, change: Announced, who: str) -> Request:
         """Return the command for the reader's side of a change, of which `who` is to hear."""
+        suffix, channel, deadline, data = change
         queue = self.inbox.queue(reader_of(channel))
         belongs = queue.shard.keys.belongs(self._codec.hashed(channel))
         keys = queue.keys
         names = (belongs, keys.memberships, keys.changes, keys.version, keys.wake)
         arguments: tuple[bytes | float | str, ...] = (kind, suffix, self._group_lifetime)
         if "!" in channel:
-            content = self._codec.seal(kind, suffix, channel, deadline)
+            content = self._codec.seal(kind, suffix, channel, deadline, *([data] if data else ()))
             token = self._codec.token(channel)
             arguments += (token, content, deadline, self.clock(), who)
         return queue.shard, SCRIPTS.join.call(names, *arguments)

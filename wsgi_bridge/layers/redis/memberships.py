@@ -20,9 +20,9 @@ from wsgi_bridge.layers.membership import Groups
 from wsgi_bridge.layers.redis.codec import Change
 from wsgi_bridge.names import reader_of
 
-__all__ = ["ADD", "DISCARD", "Fetched", "Memberships"]
+__all__ = ["ADD", "DISCARD", "Announced", "Fetched", "Memberships"]
 
-#: What a change does: content [kind, group, channel, deadline].
+#: What a change does: content [kind, group, channel, deadline], and an add may have [sealed data].
 ADD = "add"
 DISCARD = "discard"
 
@@ -30,7 +30,18 @@ DISCARD = "discard"
 #: then knows of it itself, unless it is busy: it looks for changes every 5 (keeper.SWEEP) at least.
 HEARSAY = 12.0
 
-_NONE: tuple[float, dict[str, float]] = (0.0, {})
+#: group → until when a channel is a member, and its sealed data.
+_Own = dict[str, tuple[float, bytes]]
+_NONE: tuple[float, _Own] = (0.0, {})
+
+
+class Announced(NamedTuple):
+    """A membership that a process answers for, with the sealed data of the member, if any."""
+
+    group: str
+    channel: str
+    deadline: float
+    data: bytes = b""
 
 
 class Fetched(NamedTuple):
@@ -57,9 +68,9 @@ class Memberships:
         self._versions: dict[str, float] = {}
         # reader → (turn, version), see mark
         self._marks: dict[str, tuple[int, float]] = {}
-        self._own: dict[str, dict[str, float]] = {}  # channel → {group: deadline}
-        # channel → (until when it is remembered, {group: deadline})
-        self._elsewhere: dict[str, tuple[float, dict[str, float]]] = {}
+        self._own: dict[str, _Own] = {}  # by channel
+        # channel → (until when it is remembered, what is)
+        self._elsewhere: dict[str, tuple[float, _Own]] = {}
 
     def known(self, reader: str) -> float | None:
         """Return the version that was last fetched, None if nothing was."""
@@ -90,19 +101,21 @@ class Memberships:
             # Two threads may have fetched the same ones.
             fresh = [change for change in fetched.changes if change.version > known]
             self._pending.setdefault(reader, deque()).extend(fresh)
-            for kind, group, channel, _ in (change.content for change in fresh):
+            for kind, group, channel, *rest in (change.content for change in fresh):
                 if kind == DISCARD:
                     self._disown(group, channel)
+                elif group in self._own.get(channel, ()):
+                    self._remember(self._own[channel], group, *rest)  # another's data, maybe
             last = fetched.changes[-1].version if fetched.changes else 0.0
             self._versions[reader] = max(known, fetched.version, last)
 
     def _begin(self, reader: str, fetched: Fetched) -> None:
         """Take over a reader: its members, as they were before the changes that Redis has."""
         self._versions[reader] = -1.0
-        for _, group, channel, deadline in fetched.members:
-            self._groups.add(group, channel, deadline - self._expiry)
+        for content in fetched.members:
+            self._add(*content[1:])
         for change in reversed(fetched.changes):
-            kind, group, channel, _ = change.content
+            kind, group, channel, *_ = change.content
             if change.is_real and kind == ADD:
                 self._groups.discard(group, channel)
             elif change.is_real:
@@ -137,35 +150,44 @@ class Memberships:
     def _apply(self, reader: str, version: float) -> None:
         pending = self._pending.get(reader)
         while pending and pending[0].version <= version:
-            kind, group, channel, deadline = pending.popleft().content
+            kind, group, channel, *rest = pending.popleft().content
             if kind == ADD:
-                self._groups.add(group, channel, deadline - self._expiry)
+                self._add(group, channel, *rest)
             else:
                 self._groups.discard(group, channel)
 
+    def _add(self, group: str, channel: str, deadline: float, data: bytes = b"") -> None:
+        self._groups.add(group, channel, deadline - self._expiry, data or None)
+
     # What this process added itself, and announces: see GroupOperations.group_add.
 
-    def add(self, group: str, channel: str, deadline: float) -> None:
+    def add(self, group: str, channel: str, deadline: float, data: bytes = b"") -> None:
         """Remember an add by this process."""
         with self._lock:
-            self._own.setdefault(channel, {})[group] = deadline
+            self._remember(self._own.setdefault(channel, {}), group, deadline, data)
 
-    def add_elsewhere(self, group: str, channel: str, deadline: float, now: float) -> None:
+    def add_elsewhere(self, added: Announced, now: float) -> None:
         """Remember an add to a channel that another process reads, until that one knows of it."""
+        group, channel, deadline, data = added
         with self._lock:
             _, groups = self._elsewhere.pop(channel, (0.0, {}))
-            groups[group] = deadline
+            self._remember(groups, group, deadline, data)
             self._elsewhere[channel] = (now + HEARSAY, groups)  # at the end: the oldest is first
             while next(iter(self._elsewhere.values()))[0] <= now:
                 del self._elsewhere[next(iter(self._elsewhere))]
 
-    def added_elsewhere(self, now: float) -> list[tuple[str, str, float]]:
-        """Return (group, channel, deadline) of what other processes may not know of yet."""
+    @staticmethod
+    def _remember(groups: _Own, group: str, deadline: float, data: bytes = b"") -> None:
+        """An add without data leaves those alone that there are."""
+        groups[group] = (deadline, data or groups.get(group, (0.0, b""))[1])
+
+    def added_elsewhere(self, now: float) -> list[Announced]:
+        """Return what other processes may not know of yet."""
         with self._lock:
             return [
-                (group, channel, end)
+                Announced(group, channel, *each)
                 for channel, (until, groups) in self._elsewhere.items()
-                for group, end in groups.items()
+                for group, each in groups.items()
                 if until > now
             ]
 
@@ -186,21 +208,24 @@ class Memberships:
             self._own.pop(channel, None)
             self._elsewhere.pop(channel, None)
 
-    def announced(self, readers: set[str], now: float) -> list[tuple[str, str, float]]:
-        """Return (group, channel, deadline) of all that this process answers for."""
-        known: list[tuple[str, str, float]] = []
+    def announced(self, readers: set[str], now: float) -> list[Announced]:
+        """Return all that this process answers for."""
+        known: list[Announced] = []
         with self._lock:
             for reader in readers:
                 self._apply(reader, float("inf"))
             for channel, groups in self._own.items():
-                for group, end in groups.items():
+                for group, (end, data) in groups.items():
                     if end > now and reader_of(channel) in readers:
                         # Its change may be lost: from here on it is known without.
-                        self._groups.add(group, channel, end - self._expiry)
+                        self._add(group, channel, end, data)
                     elif end > now:
-                        known.append((group, channel, end))
+                        known.append(Announced(group, channel, end, data))
             for reader in readers:
-                known += [each for each in self._groups.memberships(reader) if each[2] > now]
+                for group, channel, end in self._groups.memberships(reader):
+                    if end > now:
+                        data = self._groups.data(group, channel) or b""
+                        known.append(Announced(group, channel, end, data))
         return known
 
     def clear(self) -> None:

@@ -98,13 +98,9 @@ class ReaderOperations(GroupOperations):
             if not queue.shard.health.is_down:
                 self._memberships.hold(queue.name, self._changes(queue))
         known = self._memberships.announced(readers, self.clock())
-        requests = [
-            request
-            for suffix, channel, deadline in known
-            for request in self._adds(suffix, channel, deadline, KNOW)
-        ]
-        for suffix, channel, deadline in self._memberships.added_elsewhere(self.clock()):
-            requests += self._adds(suffix, channel, deadline, WAKE)
+        requests = [request for each in known for request in self._adds(each, KNOW)]
+        for each in self._memberships.added_elsewhere(self.clock()):
+            requests += self._adds(each, WAKE)
         requests += self._storage.announcing(readers)
         self._run(requests)
         if known:

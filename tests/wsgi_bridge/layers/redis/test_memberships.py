@@ -115,10 +115,10 @@ def test_whom_another_process_has_discarded_is_not_announced(memberships):
     memberships.add("group", "p!a", END)
     memberships.add("group", "p!b", END)
     memberships.hold("p!", fetched(4.0, add(2.0, "a"), add(3.0, "b"), discard(4.0, "a")))
-    assert memberships.announced({"p!"}, NOW) == [("group", "p!b", END)]
+    assert memberships.announced({"p!"}, NOW) == [("group", "p!b", END, b"")]
 
 
 def test_what_has_expired_is_not_announced(memberships):
     members(memberships, 4.0, fetched(4.0, members="a"))
-    assert memberships.announced({"p!"}, NOW) == [("group", "p!a", END)]
+    assert memberships.announced({"p!"}, NOW) == [("group", "p!a", END, b"")]
     assert memberships.announced({"p!"}, END) == []
