@@ -107,10 +107,12 @@ class PresenceRegister:
 
     def _look(self, group: str, asked: list[dict[str, Any]]) -> None:
         is_sweep = any("sweep" in message for message in asked)
+        is_new = False
         while True:
-            table, is_new, events = self._compare(group, asked, is_sweep)
+            table, begins, events = self._compare(group, asked, is_sweep)
             if events is None:
                 continue  # somebody else was faster: from the beginning
+            is_new |= begins
             for event in events:
                 self._send(event)
             due = table.next_due
@@ -124,7 +126,7 @@ class PresenceRegister:
     def _compare(
         self, group: str, asked: list[dict[str, Any]], is_sweep: bool
     ) -> tuple[Table, bool, list[Event] | None]:
-        """Return the table as it is now, whether it begins with this, and the events.
+        """Return the table as it is now, whether its sweeps begin with this, and the events.
 
         None in place of the events if the table was another's to change.
         """
@@ -153,6 +155,13 @@ class PresenceRegister:
         channel, message = event[0], dict(event[1])
         if channel not in self._events:
             return
+        try:
+            self._put(channel, message)
+        except ChannelLayerError as exc:
+            # Nobody else sends it: the table is saved.
+            logger.error("a %s of %s is lost: %r", channel, message["group"], exc)
+
+    def _put(self, channel: str, message: dict[str, Any]) -> None:
         try:
             self._layer.send(channel, message)
         except ChannelFull:

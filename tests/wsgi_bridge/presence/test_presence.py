@@ -8,7 +8,15 @@ import pytest
 
 from tests.wsgi_bridge.presence.conftest import GRACE, room
 from tests.wsgi_bridge.worker_loop import answers
-from wsgi_bridge import Bridge, Group, InvalidMessage, Member, open_layer, route
+from wsgi_bridge import (
+    Bridge,
+    ChannelLayerUnavailable,
+    Group,
+    InvalidMessage,
+    Member,
+    open_layer,
+    route,
+)
 from wsgi_bridge.presence import JOIN, LEAVE
 from wsgi_bridge.presence.register import SWEEP
 from wsgi_bridge.presence.roll import CHECK
@@ -234,3 +242,23 @@ def test_a_crowd_comes_in_more_messages_than_a_channel_holds(layer_url):
         for _ in range(5):
             client.clock.advance(0.5)
     assert sorted(joined) == list(range(250))
+
+
+def test_an_event_that_cannot_be_sent_is_logged_and_the_rest_goes_on(client, site, caplog):
+    socket = client.websocket("/ada")
+    layer = client.layer
+    send = layer.send
+
+    def fail(channel, message):
+        if channel == LEAVE and message["id"] == "ada":
+            raise ChannelLayerUnavailable("gone")
+        send(channel, message)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layer, "send", fail)
+        socket.close()
+        client.websocket("/bob").close()
+        client.clock.advance(GRACE)
+    assert "a group.leave of room is lost" in caplog.text
+    assert site.events == [(JOIN, "ada"), (JOIN, "bob"), (LEAVE, "bob")]
+    assert people(client) == {}
