@@ -6,7 +6,7 @@ import os
 
 from wsgi_bridge import Bridge, Group, route
 
-GRACE = 0.5
+GRACE = float(os.environ.get("PRESENCE_GRACE", "0.5"))
 
 
 def room():

@@ -20,9 +20,14 @@ from tests.apps.presence import GRACE
 from tests.integration.servers import PATIENCE, Server, run_server
 from tests.integration.sockets import get_text, open_socket
 from tests.integration.test_wills import holder_of
+from tests.integration.workers import WorkerCommand, run_worker
 from tests.wsgi_bridge.layers.redis.servers import RedisServer, need_redis
 
 pytestmark = pytest.mark.integration
+
+APP = "tests.apps.presence:application"
+#: Long enough for processes to be killed in, and for their successors to be ready.
+LONG_GRACE = 4.0
 
 #: Options of run_server: where sockets are held and consumers run.
 ARRANGED: dict[str, dict[str, Any]] = {
@@ -34,6 +39,7 @@ ARRANGED: dict[str, dict[str, Any]] = {
         "worker": "gunicorn_asgi.SplitWorker",
         "env": {"ASGI_SERVERS": "2"},
     },
+    "command": {"args": ["-w", "2"], "env": {"ASGI_CONSUMERS": "none"}},
 }
 
 
@@ -88,8 +94,11 @@ def room(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Room]:
         if request.param == "redis":
             need_redis()
             env["CHANNEL_LAYER"] = stack.enter_context(RedisServer()).url
+        if request.param == "command":
+            stack.enter_context(run_worker(APP, tmp_path, "--processes", "2", env=env))
+            env["CHANNEL_LAYER"] = f"ipc://{tmp_path}/layer"
         options = {**options, "env": env, "may_log_errors": True, "may_lose_workers": True}
-        server = stack.enter_context(run_server("tests.apps.presence:application", **options))
+        server = stack.enter_context(run_server(APP, **options))
         number = int(options["args"][1])
         server.wait_for(lambda: len(server.worker_pids()) == number, "all workers")
         yield Room(server, notes)
@@ -204,3 +213,28 @@ def is_published(room: Room, number: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def test_a_grace_outlives_every_process_that_runs_consumers(tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    env = {"PRESENCE_FILE": str(notes), "PRESENCE_GRACE": str(LONG_GRACE)}
+    with contextlib.ExitStack() as stack:
+        options = ["--processes", "2", "--greenlets", "10"]
+        worker = stack.enter_context(run_worker(APP, tmp_path, *options, env=env))
+        env = {"ASGI_CONSUMERS": "none", "CHANNEL_LAYER": f"ipc://{tmp_path}/layer"}
+        server = stack.enter_context(run_server("not.importable:here", env=env))
+        room = Room(server, notes)
+        _, ada = room.enter("ada", stack)
+        room.enter("bob", stack)
+        worker.wait_for(lambda: len(room.notes()) == 2, "both to be announced")
+        ada.close()
+        worker.wait_for(lambda: is_leaving(worker), "the grace to begin")
+        for pid in worker.children():
+            os.kill(pid, signal.SIGKILL)
+        room.wait_for_notes("group.join ada", "group.join bob", "group.leave ada")
+
+
+def is_leaving(worker: WorkerCommand) -> bool:
+    """Whether anything is due within a grace: sweeps are not."""
+    next_due = worker.layer.storage.release_due(0).next_due
+    return next_due is not None and next_due < worker.layer.clock() + LONG_GRACE
