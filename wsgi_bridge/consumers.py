@@ -225,7 +225,7 @@ class Group:
 
         def make(layer: BaseLayer) -> Later:
             when = When.read(layer.clock, delay, at, every)
-            return Later.to_group(layer, self.name, content, when, id)
+            return Later.to_group(layer, self.name, content, when, id, self._history)
 
         return send_later(make, self._layer, immediately)
 

@@ -27,6 +27,7 @@ from wsgi_bridge.names import check_channel, check_key
 from wsgi_bridge.outbox import current_outbox, layer_in_use
 
 if TYPE_CHECKING:
+    from wsgi_bridge.history import History
     from wsgi_bridge.layers.base import BaseLayer
 
 __all__ = [
@@ -170,10 +171,20 @@ class Later:
 
     @classmethod
     def to_group(
-        cls, layer: BaseLayer, group: str, content: Any, when: When, key: str | None
+        cls,
+        layer: BaseLayer,
+        group: str,
+        content: Any,
+        when: When,
+        key: str | None,
+        history: History | None = None,
     ) -> Later:
         """Check and copy a message to a group, whose name was checked. Raise as `to_channel`."""
-        message = {"group": group, "content": copy_message(content, layer.max_message_size)}
+        copied = copy_message(content, layer.max_message_size)
+        message: dict[str, Any] = {"group": group, "content": copied}
+        if history is not None:
+            history.check(content)
+            message.update(history=history.keep, ttl=history.ttl)
         later = cls(layer, group, DUE, message, _key(key), when)
         check_key(later.full_key)
         return later

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wsgi_bridge.delays import DELAY, DUE, LOOK_EVERY, Periodic, read_delay
 from wsgi_bridge.exceptions import ChannelLayerError, ChannelLayerUnavailable
+from wsgi_bridge.history import History
 from wsgi_bridge.layers.base import _Waiter
 
 if TYPE_CHECKING:
@@ -195,7 +196,7 @@ class Releaser:
             except ChannelLayerUnavailable:
                 taken.appendleft((channel, message))
                 raise
-            except (ChannelLayerError, KeyError) as exc:
+            except (ChannelLayerError, KeyError, ValueError) as exc:
                 refused.append(exc)
         if refused:
             figures.malformed += len(refused)
@@ -210,5 +211,8 @@ class Releaser:
     def _do(self, channel: str, message: dict[str, Any]) -> None:
         if channel == DELAY:
             read_delay(self._layer, message)()
+        elif "history" in message:
+            history = History(message["history"], message["ttl"])
+            history.send_group(self._layer, message["group"], message["content"])
         elif message:  # an empty one is a ring
             self._layer.send_group(message["group"], message["content"])

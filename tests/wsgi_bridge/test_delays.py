@@ -171,6 +171,19 @@ def test_a_group_message_goes_to_those_that_are_members_then(client):
     assert (numbers(client, "early"), numbers(client, "late")) == ([], [1])
 
 
+def test_a_group_with_history_keeps_what_was_sent_to_it_later(client):
+    orders = Group("orders", history=10)
+    orders.add("member")
+    place = orders.position()
+    orders.send_later({"text": "one"}, delay=10)
+    client.clock.advance(10)
+    [message] = [each["text"] for each in orders.recover(place).messages]
+    assert message == "one"
+    assert client.layer.receive(["member"])[1]["offset"] == place.offset + 1
+    with pytest.raises(InvalidMessage, match="a group with history is sent text"):
+        orders.send_later({"bytes": b"two"}, delay=10)
+
+
 def test_ids_of_groups_and_channels_are_apart(client):
     for name in ("a", "b"):
         Group(name).add(f"member.{name}")
