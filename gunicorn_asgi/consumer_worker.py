@@ -107,16 +107,20 @@ class ConsumerWorker(BaseWorker):
         bridge.attach(lambda: {"consumers": self._threads.running})
         gc.collect()
         gc.freeze()  # what is loaded by now stays
-        self._threads.start()
         for orphan in self.orphans:
             loop.teller.tell(orphan)
+        if self.alive or not self._is_replaced():  # else newer code than this runs already
+            self._consume(layer, loop.channels)
+        layer.close()
+
+    def _consume(self, layer: BaseLayer, channels: Sequence[str]) -> None:
+        self._threads.start()
         self.log.info("Running consumers (pid: %s)", self.pid)
         self._watch()
         self._stopped_at = time.monotonic()
         if not self._is_replaced():
-            self._serve_out(layer, loop.channels)
+            self._serve_out(layer, channels)
         self._drain()
-        layer.close()
 
     def _warn_of_layer(self, bridge: Bridge) -> None:
         if bridge.names_layer:

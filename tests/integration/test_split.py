@@ -30,6 +30,8 @@ from wsgi_bridge import Bridge, route
 
 VERSION = "{version}"
 print("imported by", os.getpid(), flush=True)
+while os.path.exists(os.path.join(os.path.dirname(__file__), "hold " + VERSION)):
+    time.sleep(0.02)
 
 def site(environ, start_response):
     if environ["PATH_INFO"] == "/slow":
@@ -283,6 +285,27 @@ def test_a_server_that_nobody_replaces_is_made_room_for(tmp_path: Path) -> None:
         (successor,), consumers = split.wait_for_workers(3)
         assert (successor != server, len(consumers)) == (True, 2)
         assert split.version() == "first"
+
+
+def test_consumers_that_were_replaced_while_they_loaded_take_nothing(split: Split) -> None:
+    hold = split.folder / "hold two"
+    hold.touch()
+    known = set(split.server.worker_pids())
+    split.write("two")
+    split.server.kill(signal.SIGHUP)
+
+    def loading() -> set[int]:
+        new = set(split.server.worker_pids()) - known
+        return {pid for pid in new if f"imported by {pid}\n" in split.server.log()}
+
+    late = split.server.wait_for(lambda: len(loading()) == 3 and loading(), "three to load")
+    split.reload("three")
+    assert split.version() == "three"
+    hold.unlink()
+    split.server.wait_for(lambda: not late & set(split.server.worker_pids()), "them to go")
+    assert split.version() == "three"
+    log = split.server.log()
+    assert not [pid for pid in late if f"Running consumers (pid: {pid})" in log]
 
 
 def test_a_deployment_that_cannot_be_loaded_closes_no_socket(tmp_path: Path) -> None:
