@@ -45,10 +45,12 @@ test-core: | $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist loadfile --ignore tests/integration
 
 # The core makes the same promises to greenlets as to threads. The command has a process of its own.
+# Two runs at once: the processes of xdist would not be patched.
+PATCHED := $(BIN)/python -m gevent.monkey --module pytest -q -p no:cacheprovider
 test-patched: | $(STAMP)
 	@tools/need redis-server
-	$(BIN)/python -m gevent.monkey --module pytest -q tests/wsgi_bridge \
-	    --ignore tests/wsgi_bridge/commands
+	@tools/side-by-side '$(PATCHED) tests/wsgi_bridge/layers' '$(PATCHED) tests/wsgi_bridge \
+	    --ignore tests/wsgi_bridge/layers --ignore tests/wsgi_bridge/commands'
 
 # One after another: they measure memory and time, and two browsers fill two cores.
 test-servers: | $(STAMP)

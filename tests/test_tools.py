@@ -1,4 +1,4 @@
-"""tools/need, in a shell whose PATH holds nothing but what a test puts there."""
+"""tools/need, in a shell whose PATH holds nothing but what a test puts there; side-by-side."""
 
 from __future__ import annotations
 
@@ -124,3 +124,26 @@ def test_a_failed_installation_is_said(machine: Machine) -> None:
     code, error = machine.need("wrk")
     assert code == 1
     assert "install the package wrk" in error
+
+
+@pytest.mark.parametrize("failing", [set(), {"first"}, {"second"}, {"first", "second"}])
+def test_two_commands_run_at_once_and_both_have_to_succeed(
+    tmp_path: Path, failing: set[str]
+) -> None:
+    """Each waits for the other: neither is begun after the other's end."""
+
+    def command(own: str, other: str) -> str:
+        status = 1 if own in failing else 0
+        wait = f"while [ ! -e {tmp_path}/{other} ]; do sleep 0.01; done"
+        return f"touch {tmp_path}/{own}; {wait}; echo {own}; exit {status}"
+
+    script = NEED.parent / "side-by-side"
+    found = subprocess.run(
+        [script, command("first", "second"), command("second", "first")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert found.stdout.split() == ["second", "first"]
+    assert (found.returncode == 0) is not bool(failing)
