@@ -53,7 +53,7 @@ class Bridge:
         self._route_statistics: RouteFigures = dict
         self._all_route_statistics: RouteFigures = dict
         self._delay_statistics: Callable[[], dict[str, int]] = dict
-        #: What `send_every` was told, for the workers of this bridge.
+        # What `send_every` was told, for the workers of this bridge. Not for sites.
         self.periodic: list[Periodic] = []
 
     @property
