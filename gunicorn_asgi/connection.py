@@ -15,7 +15,8 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from gunicorn_asgi.request import Request, RequestError, RequestReader
+from gunicorn_asgi.reader import RequestReader
+from gunicorn_asgi.request import Request, RequestError
 from wsgi_bridge.exceptions import ChannelFull, ChannelLayerError, ChannelLayerUnavailable
 from wsgi_bridge.protocols.broadcast import Broadcast
 from wsgi_bridge.protocols.handshake import HandshakeError
@@ -34,6 +35,7 @@ from wsgi_bridge.server.server import NEVER
 from wsgi_bridge.server.wills import WILL_AFTER
 
 if TYPE_CHECKING:
+    from gunicorn_asgi.proxy_protocol import ProxyHeader
     from gunicorn_asgi.server import HttpServer
 
 logger = logging.getLogger(__name__)
@@ -49,6 +51,8 @@ GONE_TIMEOUT = 10.0
 STOP_GRACE = 0.5
 # A consumer that streams without a flow channel may run this many write buffers ahead.
 OVERRUN_FACTOR = 4
+# By what a trusted proxy says of TLS.
+_SCHEMES = {True: "https", False: "http"}
 
 
 class HttpConnection:
@@ -68,7 +72,7 @@ class HttpConnection:
         self.server = server
         self.scheme = "http"
         self.out = Outbound(http.loop, sock, self._on_progress, self._on_lost)
-        self._reader = RequestReader(self, http.policy)
+        self._reader = RequestReader(self, http.policy, client[0] if client else None)
         self._request: Request | None = None
         self._exchange: HttpExchange | None = None
         self._reply_channel = ""
@@ -179,6 +183,10 @@ class HttpConnection:
             self._await_answer()
             self._start_reading()
 
+    def take_proxy(self, header: ProxyHeader) -> None:
+        """The client is not who the socket says: a proxy speaks for it."""
+        self.client = header.client
+
     def _await_answer(self) -> None:
         """Give the consumer its time from the latest byte of the body on."""
         if self._exchange is not None and self._exchange.state is WAITING:
@@ -198,7 +206,7 @@ class HttpConnection:
             request.method == "HEAD", request.version == "1.0", keep_alive
         )
         self._reply_channel = http.server.register(self)
-        scheme = self.scheme if request.forwarded is None else self._forwarded_scheme(request)
+        scheme = self.scheme if request.forwarded is None else _SCHEMES[request.forwarded]
         message = request.to_message(
             self._reply_channel, scheme, http.root_path, self.client, self.server
         )
@@ -241,12 +249,6 @@ class HttpConnection:
         if self._exchange is not None:
             self._exchange.keep_alive = False
             self.deliver(error_response(status, reason, headers))
-
-    def _forwarded_scheme(self, request: Request) -> str:
-        """``https`` when a trusted proxy says so (gunicorn's ``secure_scheme_headers``)."""
-        if request.forwarded is None or not self.http.is_trusted(self.client):
-            return self.scheme
-        return "https" if request.forwarded else "http"
 
     # Replies
 
@@ -369,7 +371,8 @@ class HttpConnection:
     def _open_websocket(self, request: Request) -> None:
         """Check the opening handshake and give the socket to a WebSocket's owner."""
         http = self.http
-        scheme = "wss" if self._forwarded_scheme(request) == "https" else "ws"
+        is_tls = self.scheme == "https" if request.forwarded is None else request.forwarded
+        scheme = "wss" if is_tls else "ws"
         message = request.to_message("", scheme, http.root_path, self.client, self.server)
         message["order"] = 0
         method = message.pop("method")

@@ -117,10 +117,6 @@ class HttpServer:
             self._on_exhausted()
         return not self.is_last
 
-    def is_trusted(self, client: Any) -> bool:
-        """Whether a client's forwarding fields are believed."""
-        return self.policy.is_trusted(client[0] if client else None)
-
     def add_connection(self, sock: _socket.socket, client: Any, address: Any) -> None:
         """Own an accepted socket."""
         self.server.counters.connections += 1

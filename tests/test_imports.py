@@ -28,7 +28,6 @@ ONLY = {
     "uwsgidecorators": ("uwsgi_asgi",),
     "uwsgi_asgi": ("uwsgi_asgi",),
     "gevent": ("wsgi_bridge.server", "gunicorn_asgi", "uwsgi_asgi"),
-    "httptools": ("wsgi_bridge.server", "gunicorn_asgi", "uwsgi_asgi"),
     "pytest": ("wsgi_bridge.testing.pytest_plugin",),
     "redis": ("wsgi_bridge.layers.redis",),
     "rich": ("wsgi_bridge.commands",),

@@ -42,7 +42,7 @@ _KNOWN_KEYS = frozenset(
         *("close", "closed", "code", "content", "delay", "flow_channel", "headers"),
         *("http_version", "id", "method", "more_content", "order", "path", "query_string"),
         *("raw_path", "reason", "reply_channel", "root_path", "scheme", "sent", "server"),
-        *("status", "subprotocol", "subprotocols", "text", "window"),
+        *("status", "subprotocol", "subprotocols", "text", "variables", "window"),
     )
 )
 

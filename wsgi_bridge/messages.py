@@ -97,6 +97,7 @@ class HttpRequest(_HttpRequestRequired, total=False):
     body_channel: str
     client: Address
     server: Address
+    variables: dict[str, str]
 
 
 class HttpBodyChunk(TypedDict, total=False):
@@ -154,6 +155,7 @@ class WebsocketConnect(_WebsocketConnectRequired, total=False):
     root_path: str
     client: Address
     server: Address
+    variables: dict[str, str]
     subprotocols: list[str]
 
 
@@ -273,6 +275,7 @@ _KEY_TYPES: dict[str, _Types] = {
     "subprotocol": _STR,
     "subprotocols": _LIST,
     "text": _STR,
+    "variables": (dict,),
     "window": _INT,
 }
 
@@ -314,6 +317,7 @@ def http_request(
     body_channel: str | None = None,
     client: Address | None = None,
     server: Address | None = None,
+    variables: dict[str, str] | None = None,
 ) -> HttpRequest:
     """Return an `http.request`; raises InvalidMessage. Source: MESSAGES.md section 2."""
     message = _build(locals())
@@ -364,6 +368,7 @@ def websocket_connect(
     root_path: str = "",
     client: Address | None = None,
     server: Address | None = None,
+    variables: dict[str, str] | None = None,
     subprotocols: list[str] | None = None,
     order: int = 0,
 ) -> WebsocketConnect:

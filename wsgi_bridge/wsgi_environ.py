@@ -6,7 +6,8 @@ each request, so it is written for speed; the rules that it keeps:
 - a native string is latin-1 of the bytes on the wire (PEP 3333, "Unicode Issues"); ``PATH_INFO``
   therefore is latin-1 of the UTF-8 of ``path``, and comes from ``raw_path`` when ``path`` has more
   than ASCII, since bytes that are no UTF-8 survive only there
-- a field name with ``_`` is dropped: ``X_Forwarded_For`` must never pass for ``X-Forwarded-For``
+- a field name with ``_`` is dropped: ``X_Forwarded_For`` must never pass for ``X-Forwarded-For``;
+  a server that vouches for one puts it in ``variables``
 - a field sent twice is joined with ``,``, a cookie with ``; `` (RFC 9110 section 5.2, RFC 6265
   section 5.4); of Content-Type and Content-Length, which are no lists, the first counts
 """
@@ -83,6 +84,8 @@ def make_environ(
     root_path = get("root_path")
     if root_path:
         _split_root(environ, root_path)
+    if "variables" in message:
+        environ.update(message["variables"])
     return environ
 
 

@@ -12,7 +12,7 @@ from gunicorn.glogging import Logger
 
 from gunicorn_asgi.access_log import open_access_log
 from gunicorn_asgi.policy import RequestPolicy
-from gunicorn_asgi.request import RequestReader
+from gunicorn_asgi.reader import RequestReader
 
 CLIENT = ["192.0.2.7", 40000]
 ATOMS = "%(h)s %(l)s %(u)s %(r)s %(s)s %(m)s %(U)s %(q)s %(H)s %(b)s %(B)s %(f)s %(a)s"

@@ -67,7 +67,7 @@ def test_limits_are_clamped_as_gunicorn_clamps_them(setting, value, attribute, l
     ],
 )
 def test_forwarding_fields_are_believed_of_the_peers_that_are_named(allowed, peer, is_trusted):
-    assert policy_of(forwarded_allow_ips=allowed).is_trusted(peer) is is_trusted
+    assert policy_of(forwarded_allow_ips=allowed).forwarders.includes(peer) is is_trusted
 
 
 def test_the_sites_mount_point_is_gunicorns_script_name(monkeypatch):
@@ -77,4 +77,10 @@ def test_the_sites_mount_point_is_gunicorns_script_name(monkeypatch):
 
 def test_every_field_that_says_how_to_read_a_request_is_special():
     special = policy_of(secure_scheme_headers={"X-Scheme": "tls"}).special_fields
-    assert {b"host", b"content-length", b"transfer-encoding", b"expect", b"x-scheme"} <= special
+    assert {
+        b"connection",
+        b"content-length",
+        b"transfer-encoding",
+        b"expect",
+        b"x-scheme",
+    } <= special

@@ -229,3 +229,11 @@ def test_errors_go_to_stderr_unless_told_otherwise(monkeypatch):
 def test_every_request_has_an_environ_of_its_own():
     environ_of()["key"] = 1
     assert "key" not in environ_of()
+
+
+def test_what_the_server_vouches_for_is_added():
+    request = make_request(headers=[(b"remote_user", b"eve")])
+    assert "HTTP_REMOTE_USER" not in environ_of(request)
+    request["variables"] = {"HTTP_REMOTE_USER": "alice", "PROXY_PROTOCOL": "TCP4"}
+    environ = environ_of(request)
+    assert (environ["HTTP_REMOTE_USER"], environ["PROXY_PROTOCOL"]) == ("alice", "TCP4")

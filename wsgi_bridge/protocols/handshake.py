@@ -60,7 +60,7 @@ class Handshake:
 
 
 def is_websocket_upgrade(headers: Iterable[Sequence[bytes]]) -> bool:
-    """Whether a request that llhttp calls an upgrade asks for a WebSocket."""
+    """Whether a request that asks for an upgrade asks for a WebSocket."""
     return any(name == b"upgrade" and value.lower() == b"websocket" for name, value in headers)
 
 

@@ -1,0 +1,349 @@
+"""The head of a request: its bytes, and what they mean under a strict policy (RFC 9112, 9110).
+
+What two parsers could read in two ways is refused with a ``RequestError``, which has the status of
+the answer. The rules are those of gunicorn's own parser, its settings included; where it is laxer
+than the RFCs, theirs.
+
+``parse_head`` runs once for each request, so that it works on the whole head at a time where it
+can: what most requests do not have costs them one look in a set.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from gunicorn_asgi.policy import RequestPolicy
+from gunicorn_asgi.request import Request, RequestError, split_absolute
+from wsgi_bridge.protocols.handshake import is_websocket_upgrade
+
+# Field names remembered in lower case. Clients choose the names, so there must be a bound.
+NAMES_LIMIT = 1024
+# Digits of a Content-Length: 2^63 has 19.
+MAX_LENGTH_DIGITS = 18
+# Letters of a method: gunicorn's own bounds, unless permit_unconventional_http_method.
+METHOD_LENGTHS = range(3, 21)
+
+_TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+is_token = re.compile(_TOKEN).fullmatch
+# RFC 9112 section 3. A target is printable ASCII (RFC 3986 section 2); a fragment is no part of it,
+# and is dropped (RFC 9110 section 7.1: "excluding any fragment component").
+_match_request_line = re.compile(
+    rb"(" + _TOKEN + rb""") ([!-"$-~]+)(?:#[!-~]*)? HTTP/([0-9]\.[0-9])"""
+).fullmatch
+# RFC 9112 section 3.2.3.
+_match_authority = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[^/?@:\[\]]+):[0-9]+").fullmatch
+# What may still become a request line.
+_may_become_request_line = re.compile(_TOKEN[:-1] + rb"*(?: [!-~]*(?: [!-~]*)?)?\r?").fullmatch
+# RFC 9110 section 5.5: no control characters but tab. CR and LF are taken out two for each line.
+_CONTROLS = bytes((*range(9), *range(10, 32), 127))
+_METHODS = {name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")}
+# RFC 9110 section 2.5: a higher minor version is read as the highest one that is known.
+_VERSIONS = {b"1.%d" % minor: "1.1" for minor in range(10)} | {b"1.0": "1.0"}
+# RFC 9110 section 5.3: what is no list cannot be there twice.
+_SINGLETONS = frozenset((b"host", b"content-type", b"content-length", b"expect"))
+# Codings that may stand before ``chunked``; the app gets the content as it was coded.
+_CODINGS = frozenset((b"identity", b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compress"))
+
+# name on the wire → in lower case; names with an underscore are never in it.
+_names: dict[bytes, bytes] = {}
+
+Fields = dict[bytes, bytes]
+
+
+def parse_head(head: bytes, policy: RequestPolicy, is_trusted: Callable[[], bool]) -> Request:
+    """Return the request that a head, without the empty line at its end, begins.
+
+    ``is_trusted`` says whether the peer's forwarding fields are believed. Raises RequestError.
+    """
+    lines = head.split(b"\r\n")
+    count = len(lines)
+    if policy.is_lenient:
+        lines = _put_in_order(lines, policy)
+    if count > policy.fields or len(head) > policy.shortest_limit:
+        _check_sizes(lines, policy)
+    method, target, version = parse_request_line(lines[0], policy)
+    if len(head.translate(None, _CONTROLS)) + 2 * count != len(head) + 2:
+        raise RequestError(400, "a control character in the head of the request")
+    del lines[0]
+    headers: list[list[bytes]] = []
+    is_underscored = False
+    for line in lines:
+        name, colon, value = line.partition(b":")
+        known = _names.get(name)
+        if known is None or not colon:
+            known = _learn_name(name, colon)
+            is_underscored = is_underscored or b"_" in known
+        headers.append([known, value.strip()])
+    request = Request(method, target, version, headers, version == "1.1")
+    if is_underscored:
+        _map_underscored(request, policy, is_trusted)
+    fields: Fields = dict(request.headers)
+    if len(fields) != len(headers):
+        _check_repeated(request.headers)
+    if not policy.special_fields.isdisjoint(fields):
+        _apply_special(request, fields, policy, is_trusted)
+    if not target.startswith(b"/"):
+        _apply_target(request)
+    return request
+
+
+def parse_request_line(line: bytes, policy: RequestPolicy) -> tuple[str, bytes, str]:
+    """Return method, target and version. Raises RequestError."""
+    match = _match_request_line(line)
+    if match is None:
+        raise RequestError(400, "the request line is not method, target and version")
+    method, target, version = match.groups()
+    known = _VERSIONS.get(version)
+    if known is None:
+        raise RequestError(505, f"HTTP/{version.decode()} is not served here")
+    return _METHODS.get(method) or _read_method(method, target, policy), target, known
+
+
+def check_field_line(line: bytes) -> None:
+    """Raise RequestError for a line that is no field."""
+    name, colon, _ = line.partition(b":")
+    _learn_name(name, colon)
+    check_controls(line)
+
+
+def check_controls(line: bytes) -> None:
+    """Raise RequestError for a line that has a control character."""
+    if len(line.translate(None, _CONTROLS)) != len(line):
+        raise RequestError(400, f"a control character in {line[:40]!r}")
+
+
+def _learn_name(name: bytes, colon: bytes) -> bytes:
+    """Return a field name in lower case, and remember it. Raises RequestError for what is none."""
+    if not colon or not is_token(name):
+        raise RequestError(400, f"{name[:40]!r} is no header field's name")
+    lower = name.lower()
+    if len(_names) < NAMES_LIMIT and b"_" not in name:
+        _names[name] = lower
+    return lower
+
+
+def _check_sizes(lines: list[bytes], policy: RequestPolicy) -> None:
+    if len(lines[0]) > policy.line:
+        raise RequestError(414, "the request line is too long")
+    if len(lines) - 1 > policy.fields:
+        raise RequestError(431, "the request has too many header fields")
+    if max(map(len, lines[1:]), default=0) + len(b"\r\n") > policy.field_size:
+        raise RequestError(431, "a header field of the request is too large")
+
+
+def _read_method(method: bytes, target: bytes, policy: RequestPolicy) -> str:
+    name = method.decode("ascii")
+    if name == "CONNECT" and not _match_authority(target):
+        raise RequestError(400, "the target of CONNECT is host and port")
+    if not policy.permits_any_method and (
+        len(name) not in METHOD_LENGTHS or name != name.upper() or "#" in name
+    ):
+        raise RequestError(400, f"method {name[:40]!r} is unconventional")
+    return name.upper() if policy.folds_method_case else name
+
+
+def _put_in_order(lines: list[bytes], policy: RequestPolicy) -> list[bytes]:
+    """Do what the settings permit_obsolete_folding and strip_header_spaces are lenient about."""
+    kept = lines[:1]
+    size = 0
+    for line in lines[1:]:
+        if policy.permits_folding and len(kept) > 1 and line.startswith((b" ", b"\t")):
+            size += len(line) + len(b"\r\n")
+            kept[-1] = kept[-1].rstrip(b" \t") + b" " + line.strip(b" \t")
+        else:
+            size = len(line) + len(b"\r\n")
+            kept.append(_strip_name(line) if policy.strips_spaces else line)
+        if size > policy.field_size:
+            raise RequestError(431, "a header field of the request is too large")
+    return kept
+
+
+def _strip_name(line: bytes) -> bytes:
+    name, colon, value = line.partition(b":")
+    return name.rstrip(b" \t") + colon + value
+
+
+def _map_underscored(
+    request: Request, policy: RequestPolicy, is_trusted: Callable[[], bool]
+) -> None:
+    """Do what gunicorn's header_map and forwarder_headers say about names with an underscore.
+
+    In the environ ``X_Forwarded_For`` would pass for ``X-Forwarded-For``.
+    """
+    kept, vouched = [], set()
+    forwarded = policy.forwarder_fields if is_trusted() else frozenset()
+    for field in request.headers:
+        name = field[0]
+        if b"_" in name:
+            if name in forwarded or b"*" in forwarded or policy.header_map == "dangerous":
+                vouched.add(name)
+            elif policy.header_map == "drop":
+                continue
+            else:
+                raise RequestError(400, f"header field {name[:40]!r} has an underscore")
+            if name == b"script_name" and name in forwarded:
+                request.root_path = field[1].decode("latin-1")
+        kept.append(field)
+    request.headers = kept
+    if vouched:
+        request.variables = {_variable(name): _join(kept, name) for name in vouched}
+
+
+def _variable(name: bytes) -> str:
+    return "HTTP_" + name.decode("ascii").upper().replace("-", "_")
+
+
+def _join(headers: Iterable[list[bytes]], underscored: bytes) -> str:
+    """Return the values of all fields that have one variable in the environ, as gunicorn joins."""
+    wanted = underscored.replace(b"-", b"_")
+    return b",".join(v for name, v in headers if name.replace(b"-", b"_") == wanted).decode(
+        "latin-1"
+    )
+
+
+def _check_repeated(headers: Iterable[list[bytes]]) -> None:
+    seen: set[bytes] = set()
+    for name, _ in headers:
+        if name in seen and name in _SINGLETONS:
+            raise RequestError(400, f"more than one {name.decode()} field")
+        seen.add(name)
+
+
+def _apply_special(
+    request: Request, fields: Fields, policy: RequestPolicy, is_trusted: Callable[[], bool]
+) -> None:
+    """Apply the fields that say how to read a request."""
+    options = _list(request, b"connection") if b"connection" in fields else ()
+    if b"close" in options:
+        request.keep_alive = False
+    elif b"keep-alive" in options:
+        request.keep_alive = True
+    if b"transfer-encoding" in fields:
+        _apply_coding(request, fields)
+    elif b"content-length" in fields:
+        request.body_size = _read_length(fields[b"content-length"])
+        request.has_body = request.body_size > 0
+    if b"expect" in fields:
+        _apply_expect(request, fields[b"expect"])
+    if b"upgrade" in fields and b"upgrade" in options:
+        # Any other upgrade is declined by being ignored (RFC 9110 section 7.8).
+        request.is_upgrade = not request.has_body and is_websocket_upgrade(request.headers)
+    if policy.secure_headers and not policy.secure_headers.keys().isdisjoint(fields):
+        _apply_scheme(request, policy, is_trusted)
+
+
+def _list(request: Request, wanted: bytes) -> list[bytes]:
+    """Return the members of a list field (RFC 9110 section 5.6.1), in lower case."""
+    values = b",".join(value for name, value in request.headers if name == wanted).lower()
+    return [member.strip() for member in values.split(b",")]
+
+
+def _apply_coding(request: Request, fields: Fields) -> None:
+    """RFC 9112 section 6: chunked comes last, once, without a length, and not in HTTP/1.0."""
+    if b"content-length" in fields:
+        raise RequestError(400, "Content-Length beside Transfer-Encoding")
+    if request.version != "1.1":
+        raise RequestError(400, "Transfer-Encoding needs HTTP/1.1")
+    *codings, last = _list(request, b"transfer-encoding")
+    if not _CODINGS.issuperset(codings) and b"chunked" not in codings:
+        raise RequestError(501, f"a transfer coding of {codings[0][:40]!r} is not implemented")
+    if last != b"chunked" or b"chunked" in codings:
+        raise RequestError(400, "the last transfer coding, and only that, is chunked")
+    request.has_body = True
+    if codings:  # nobody undoes them: what follows this message is not trusted, as in gunicorn
+        request.keep_alive = False
+
+
+def _read_length(value: bytes) -> int:
+    if not value.isdigit() or len(value.lstrip(b"0")) > MAX_LENGTH_DIGITS:
+        raise RequestError(400, f"Content-Length is {value[:40]!r}, not a number")
+    return int(value)
+
+
+def _apply_expect(request: Request, expect: bytes) -> None:
+    """RFC 9110 section 10.1.1."""
+    if expect.lower() != b"100-continue":
+        raise RequestError(417, "the only expectation that can be met is 100-continue")
+    request.expects_continue = request.version == "1.1" and request.has_body
+
+
+def _apply_scheme(request: Request, policy: RequestPolicy, is_trusted: Callable[[], bool]) -> None:
+    """Take the scheme from a trusted proxy; several that do not agree are refused."""
+    if not is_trusted():
+        return
+    secure = policy.secure_headers
+    said = {value == secure[name] for name, value in request.headers if name in secure}
+    if len(said) > 1:
+        raise RequestError(400, "header fields that contradict each other about the scheme")
+    request.forwarded = said.pop()
+
+
+def _apply_target(request: Request) -> None:
+    """Apply a target that is not in origin-form (RFC 9112 section 3.2)."""
+    if request.method == "CONNECT":
+        request.keep_alive = False  # RFC 9112 section 3.2.3: what follows would be a tunnel's
+        return
+    if request.target == b"*" and request.method == "OPTIONS":
+        return
+    authority = split_absolute(request.target)[0]
+    # Section 3.2.2: the Host field MUST be ignored, and the target's taken instead.
+    request.headers[:] = [field for field in request.headers if field[0] != b"host"]
+    request.headers.insert(0, [b"host", authority])
+
+
+class PartialHead:
+    """A head that did not come whole: kept, and checked line by line as it comes.
+
+    So that what can only be refused is refused at once, and nothing past a limit is kept.
+    """
+
+    __slots__ = ("_bytes", "_checked", "_count", "_policy")
+
+    def __init__(self, policy: RequestPolicy) -> None:
+        self._policy = policy
+        self._bytes = bytearray()
+        self._checked = 0  # where the first line begins that is not complete
+        self._count = 0  # of complete lines
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing of a request is there: the empty line before it may be."""
+        return self._bytes.isspace() and b"\r\n".startswith(self._bytes)
+
+    def add(self, data: bytes) -> bytes:
+        """Return all that has come when the head is complete, else nothing. Raises RequestError."""
+        seen = len(self._bytes)
+        self._bytes += data
+        if self._bytes.find(b"\r\n\r\n", max(seen - 3, 0)) >= 0:
+            return bytes(self._bytes)
+        if not self.is_empty:
+            self._check()
+        return b""
+
+    def _check(self) -> None:
+        if not self._checked and self._bytes.startswith(b"\r\n"):
+            self._checked = 2
+        while (end := self._bytes.find(b"\r\n", self._checked)) >= 0:
+            self._check_line(bytes(self._bytes[self._checked : end]), is_complete=True)
+            self._checked = end + 2
+            self._count += 1
+        self._check_line(bytes(self._bytes[self._checked :]), is_complete=False)
+        if len(self._bytes) > self._policy.head_size or self._count > self._policy.fields + 1:
+            raise RequestError(431, "the head of the request is too large")
+
+    def _check_line(self, line: bytes, *, is_complete: bool) -> None:
+        size = len(line.removesuffix(b"\r"))
+        if not self._count and size > self._policy.line:
+            raise RequestError(414, "the request line is too long")
+        if self._count and size + len(b"\r\n") > self._policy.field_size:
+            raise RequestError(431, "a header field of the request is too large")
+        if not is_complete:
+            check_controls(line.removesuffix(b"\r"))
+            if not self._count and not _may_become_request_line(line):
+                raise RequestError(400, "the request line is not method, target and version")
+        elif not self._count:
+            parse_request_line(line, self._policy)
+        elif not self._policy.is_lenient:
+            check_field_line(line)
