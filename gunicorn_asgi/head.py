@@ -29,8 +29,9 @@ _TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 is_token = re.compile(_TOKEN).fullmatch
 # RFC 9112 section 3. A target is printable ASCII (RFC 3986 section 2); a fragment is no part of it,
 # and is dropped (RFC 9110 section 7.1: "excluding any fragment component").
+_is_plain_target = re.compile(rb'[!-"$-~]+').fullmatch
 _match_request_line = re.compile(
-    rb"(" + _TOKEN + rb""") ([!-"$-~]+)(?:#[!-~]*)? HTTP/([0-9]\.[0-9])"""
+    rb"(" + _TOKEN + rb""") ([!-"$-~]+)(?:#[!-~]*)? (HTTP/[0-9]\.[0-9])"""
 ).fullmatch
 # RFC 9112 section 3.2.3.
 _match_authority = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[^/?@:\[\]]+):[0-9]+").fullmatch
@@ -40,14 +41,23 @@ _may_become_request_line = re.compile(_TOKEN[:-1] + rb"*(?: [!-~]*(?: [!-~]*)?)?
 _CONTROLS = bytes((*range(9), *range(10, 32), 127))
 _METHODS = {name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")}
 # RFC 9110 section 2.5: a higher minor version is read as the highest one that is known.
-_VERSIONS = {b"1.%d" % minor: "1.1" for minor in range(10)} | {b"1.0": "1.0"}
+_VERSIONS = {b"HTTP/1.%d" % minor: "1.1" for minor in range(10)} | {b"HTTP/1.0": "1.0"}
 # RFC 9110 section 5.3: what is no list cannot be there twice.
 _SINGLETONS = frozenset((b"host", b"content-type", b"content-length", b"expect"))
 # Codings that may stand before ``chunked``; the app gets the content as it was coded.
 _CODINGS = frozenset((b"identity", b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compress"))
 
-# name on the wire → in lower case; names with an underscore are never in it.
-_names: dict[bytes, bytes] = {}
+# name on the wire → in lower case; names with an underscore are never in it. Nobody can push these
+# out by making names up.
+_names: dict[bytes, bytes] = {
+    name: name.lower()
+    for name in (
+        b"Host Connection Accept Accept-Encoding Accept-Language User-Agent Cookie Referer Origin "
+        b"Cache-Control Content-Length Content-Type Transfer-Encoding Authorization If-None-Match "
+        b"If-Modified-Since X-Forwarded-For X-Forwarded-Proto X-Real-IP X-Requested-With Upgrade "
+        b"host connection accept accept-encoding accept-language user-agent cookie referer"
+    ).split()
+}
 
 Fields = dict[bytes, bytes]
 
@@ -59,52 +69,55 @@ def parse_head(head: bytes, policy: RequestPolicy, is_trusted: Callable[[], bool
     """
     lines = head.split(b"\r\n")
     count = len(lines)
-    if policy.is_lenient:
-        lines = _put_in_order(lines, policy)
-    if count > policy.fields or len(head) > policy.shortest_limit:
-        _check_sizes(lines, policy)
+    if count > policy.fields or len(head) > policy.shortest_limit or policy.is_lenient:
+        lines = _check_lines(lines, policy)
     method, target, version = parse_request_line(lines[0], policy)
     if len(head.translate(None, _CONTROLS)) + 2 * count != len(head) + 2:
         raise RequestError(400, "a control character in the head of the request")
     del lines[0]
-    headers: list[list[bytes]] = []
-    is_underscored = False
-    for line in lines:
-        name, colon, value = line.partition(b":")
-        known = _names.get(name)
-        if known is None or not colon:
-            known = _learn_name(name, colon)
-            is_underscored = is_underscored or b"_" in known
-        headers.append([known, value.strip()])
+    try:
+        headers = [
+            [_names[name], value.strip()]
+            for line in lines
+            for name, _, value in (line.partition(b":"),)
+        ]
+        is_usual = True
+    except KeyError:  # a name that is not known yet, has an underscore, or is none
+        headers = [[_learn_name(line), line.partition(b":")[2].strip()] for line in lines]
+        is_usual = False
     request = Request(method, target, version, headers, version == "1.1")
-    if is_underscored:
-        _map_underscored(request, policy, is_trusted)
-    fields: Fields = dict(request.headers)
-    if len(fields) != len(headers):
-        _check_repeated(request.headers)
+    fields: Fields = dict(headers)
+    if len(fields) != len(headers) or b"" in fields.values():
+        _check_fields(lines, headers)
     if not policy.special_fields.isdisjoint(fields):
         _apply_special(request, fields, policy, is_trusted)
     if not target.startswith(b"/"):
         _apply_target(request)
+    if not is_usual:
+        _map_underscored(request, policy, is_trusted)
     return request
 
 
 def parse_request_line(line: bytes, policy: RequestPolicy) -> tuple[str, bytes, str]:
     """Return method, target and version. Raises RequestError."""
+    try:
+        method, target, version = line.split(b" ")
+        if _is_plain_target(target):
+            return _METHODS[method], target, _VERSIONS[version]
+    except (KeyError, ValueError):
+        pass  # what is unusual is read below
     match = _match_request_line(line)
     if match is None:
         raise RequestError(400, "the request line is not method, target and version")
     method, target, version = match.groups()
-    known = _VERSIONS.get(version)
-    if known is None:
-        raise RequestError(505, f"HTTP/{version.decode()} is not served here")
-    return _METHODS.get(method) or _read_method(method, target, policy), target, known
+    if version not in _VERSIONS:
+        raise RequestError(505, f"{version.decode()} is not served here")
+    return _read_method(method, target, policy), target, _VERSIONS[version]
 
 
 def check_field_line(line: bytes) -> None:
     """Raise RequestError for a line that is no field."""
-    name, colon, _ = line.partition(b":")
-    _learn_name(name, colon)
+    _learn_name(line)
     check_controls(line)
 
 
@@ -114,23 +127,28 @@ def check_controls(line: bytes) -> None:
         raise RequestError(400, f"a control character in {line[:40]!r}")
 
 
-def _learn_name(name: bytes, colon: bytes) -> bytes:
-    """Return a field name in lower case, and remember it. Raises RequestError for what is none."""
+def _learn_name(line: bytes) -> bytes:
+    """Return the name of a field in lower case, and remember it. Raises RequestError."""
+    name, colon, _ = line.partition(b":")
     if not colon or not is_token(name):
-        raise RequestError(400, f"{name[:40]!r} is no header field's name")
+        raise RequestError(400, f"{line[:40]!r} is no header field")
     lower = name.lower()
     if len(_names) < NAMES_LIMIT and b"_" not in name:
         _names[name] = lower
     return lower
 
 
-def _check_sizes(lines: list[bytes], policy: RequestPolicy) -> None:
+def _check_lines(lines: list[bytes], policy: RequestPolicy) -> list[bytes]:
+    """Check the lines of a head against the limits; return them, put in order where that is due."""
     if len(lines[0]) > policy.line:
         raise RequestError(414, "the request line is too long")
+    if policy.is_lenient:
+        lines = _put_in_order(lines, policy)
     if len(lines) - 1 > policy.fields:
         raise RequestError(431, "the request has too many header fields")
     if max(map(len, lines[1:]), default=0) + len(b"\r\n") > policy.field_size:
         raise RequestError(431, "a header field of the request is too large")
+    return lines
 
 
 def _read_method(method: bytes, target: bytes, policy: RequestPolicy) -> str:
@@ -203,7 +221,11 @@ def _join(headers: Iterable[list[bytes]], underscored: bytes) -> str:
     )
 
 
-def _check_repeated(headers: Iterable[list[bytes]]) -> None:
+def _check_fields(lines: Iterable[bytes], headers: Iterable[list[bytes]]) -> None:
+    """Check what only a head with an empty field, or with one that is repeated, can do wrong."""
+    for line in lines:
+        if b":" not in line:
+            raise RequestError(400, f"{line[:40]!r} is no header field")
     seen: set[bytes] = set()
     for name, _ in headers:
         if name in seen and name in _SINGLETONS:
@@ -236,7 +258,7 @@ def _apply_special(
 
 def _list(request: Request, wanted: bytes) -> list[bytes]:
     """Return the members of a list field (RFC 9110 section 5.6.1), in lower case."""
-    values = b",".join(value for name, value in request.headers if name == wanted).lower()
+    values = b",".join([value for name, value in request.headers if name == wanted]).lower()
     return [member.strip() for member in values.split(b",")]
 
 

@@ -16,6 +16,8 @@ from gunicorn_asgi.policy import RequestPolicy
 from gunicorn_asgi.proxy_protocol import ProxyHeader, read_proxy_header
 from gunicorn_asgi.request import Request, RequestError
 
+CR = 13
+
 
 class Receiver(Protocol):
     """The connection, as its reader sees it."""
@@ -110,9 +112,11 @@ class RequestReader:
                 return b""
             self._partial = None
         # RFC 9112 section 2.2: an empty line before a request is ignored. One: gunicorn too.
-        start = 2 if data.startswith(b"\r\n") else 0
-        if start and data.startswith(b"\r", 2):
-            raise RequestError(400, "more than one empty line before a request")
+        start = 0
+        if data[0] == CR and data.startswith(b"\r\n"):
+            start = 2
+            if data.startswith(b"\r", start):
+                raise RequestError(400, "more than one empty line before a request")
         end = data.find(b"\r\n\r\n", start)
         if end < 0:
             self._partial = PartialHead(self._policy)
@@ -122,24 +126,19 @@ class RequestReader:
         if self._variables is not None:
             request.variables = {**(request.variables or {}), **self._variables}
         rest = data[end + 4 :]
-        if request.is_upgrade:
-            self._hand_over(request, rest)
-            return b""
         if request.has_body:
             self._begin_body(request)
-        else:
-            self._complete(request)
-            self._receiver.take_request(request)
-        return rest
-
-    def _hand_over(self, request: Request, rest: bytes) -> None:
-        """What follows an upgrade that is accepted is not HTTP."""
-        self.rest = rest
-        self._complete(request)
+            return rest
+        if not request.keep_alive or request.is_upgrade:
+            self._step = RequestReader._read_excess
+        if request.is_upgrade:  # what follows is not HTTP
+            self.rest, rest = rest, b""
         self._receiver.take_request(request)
+        return rest
 
     def _begin_body(self, request: Request) -> None:
         self._request = request
+        request.is_complete = False
         if request.body_size is None:
             self._chunked = ChunkedBody(self._policy)
             self._step = RequestReader._read_chunks
@@ -191,14 +190,10 @@ class RequestReader:
     def _end(self, request: Request) -> None:
         """The body is complete."""
         self._request = None
-        self._step = RequestReader._read_head
-        self._complete(request)
+        is_last = not request.keep_alive
+        self._step = RequestReader._read_excess if is_last else RequestReader._read_head
+        request.is_complete = True
         if self._is_taken:
             self._receiver.take_end(request)
         else:
             self._receiver.take_request(request)
-
-    def _complete(self, request: Request) -> None:
-        request.is_complete = True
-        if not request.keep_alive or request.is_upgrade:
-            self._step = RequestReader._read_excess

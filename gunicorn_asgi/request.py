@@ -41,7 +41,7 @@ class Request:
     has_body = False
     body_size: int | None = None  # None: chunked
     parts: list[bytes] | None = None
-    is_complete = False
+    is_complete = True  # until a body is due
     started = 0.0
 
     def __init__(
