@@ -213,12 +213,16 @@ def _variable(name: bytes) -> str:
     return "HTTP_" + name.decode("ascii").upper().replace("-", "_")
 
 
-def _join(headers: Iterable[list[bytes]], underscored: bytes) -> str:
+def _join(headers: Iterable[list[bytes]], wanted: bytes) -> str:
     """Return the values of all fields that have one variable in the environ, as gunicorn joins."""
-    wanted = underscored.replace(b"-", b"_")
-    return b",".join(v for name, v in headers if name.replace(b"-", b"_") == wanted).decode(
-        "latin-1"
-    )
+    wanted = wanted.replace(b"-", b"_")
+    values = [
+        value
+        for name, value in headers
+        # These two with a hyphen have other variables: CONTENT_LENGTH, without HTTP.
+        if name.replace(b"-", b"_") == wanted and name not in (b"content-length", b"content-type")
+    ]
+    return b",".join(values).decode("latin-1")
 
 
 def _check_fields(lines: Iterable[bytes], headers: Iterable[list[bytes]]) -> None:

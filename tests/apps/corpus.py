@@ -1,0 +1,14 @@
+"""A site that says what it was asked: the environ's strings, and the body it could read whole."""
+
+from __future__ import annotations
+
+import json
+
+
+def application(environ, start_response):
+    body = environ["wsgi.input"].read()
+    said = {name: value for name, value in environ.items() if isinstance(value, str)}
+    content = json.dumps([said, body.decode("latin-1")]).encode()
+    fields = [("Content-Type", "application/json"), ("Content-Length", str(len(content)))]
+    start_response("200 OK", fields)
+    return [content]
