@@ -85,6 +85,7 @@ class ConsumerWorker(BaseWorker):
 
     def run(self) -> None:
         """Run consumers until told to stop; then finish those that have begun."""
+        from gunicorn_asgi.hooks import add_hooks
         from wsgi_bridge.bridge import Bridge
         from wsgi_bridge.processes.noted_worker import NotedWorker
         from wsgi_bridge.threads import ThreadWorker
@@ -102,6 +103,7 @@ class ConsumerWorker(BaseWorker):
             multithread=self.cfg.threads > 1,
             multiprocess=True,
             environ=make_environ(self.cfg),
+            app=add_hooks(bridge.app, self.cfg, self),
         )
         self._threads = ThreadWorker(loop, layer, threads=self.cfg.threads)
         bridge.attach(lambda: {"consumers": self._threads.running})

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from gunicorn.workers.base import Worker as BaseWorker
 
+from gunicorn_asgi.gunicorn_settings import check_settings
 from gunicorn_asgi.layer import open_worker_layer
 from gunicorn_asgi.pure_server import (
     check_environment,
@@ -41,20 +42,6 @@ DRAIN_PART = 0.9
 DRAIN_RESERVE = 1.0
 # Seconds that a worker has which is to stop at once (QUIT), for its last words.
 URGENT_SECONDS = 0.5
-# Settings of gunicorn's that change how its own parser reads, or that hook into its own workers.
-IGNORED_SETTINGS = (
-    "pre_request",
-    "post_request",
-    "header_map",
-    "forwarder_headers",
-    "permit_obsolete_folding",
-    "strip_header_spaces",
-    "permit_unconventional_http_method",
-    "permit_unconventional_http_version",
-    "casefold_http_method",
-    "http_protocols",
-    "http2_cleartext",
-)
 
 
 class Worker(BaseWorker):
@@ -71,25 +58,8 @@ class Worker(BaseWorker):
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
-        """Refuse what this worker cannot do; called by gunicorn in its master, once.
-
-        What it only does not do yet, and a site can live without, is a warning.
-        """
-        refused = {
-            "TLS (certfile, keyfile)": cfg.is_ssl,
-            "protocol = uwsgi": getattr(cfg, "protocol", "http") != "http",
-            "proxy_protocol": getattr(cfg, "proxy_protocol", "off") not in ("off", False),
-        }
-        for name, is_asked in refused.items():
-            if is_asked:
-                raise RuntimeError(
-                    f"gunicorn_asgi.Worker does not do {name} yet: put nginx in front of it, or "
-                    "leave the setting out"
-                )
-        for name in IGNORED_SETTINGS:
-            setting = cfg.settings.get(name)  # None: of a later gunicorn
-            if setting is not None and setting.get() != type(setting)().get():
-                log.warning("gunicorn_asgi.Worker does not honour %s yet: it is ignored", name)
+        """Refuse what this worker cannot do; called by gunicorn in its master, once."""
+        check_settings(cfg, log, "gunicorn_asgi.Worker")
         check_environment()
 
     @property
@@ -216,6 +186,7 @@ class Worker(BaseWorker):
 
     def _make_consumers(self, bridge: Bridge, layer: BaseLayer) -> Consumers:
         from gunicorn_asgi.consumers import Greenlets, Nobody, Threads
+        from gunicorn_asgi.hooks import add_hooks
         from wsgi_bridge.server.wakeup import Wakeup
         from wsgi_bridge.worker import Worker as ConsumerLoop
 
@@ -228,6 +199,7 @@ class Worker(BaseWorker):
             software=f"gunicorn/{gunicorn_version()}",
             multiprocess=self.cfg.workers > 1,
             environ=make_environ(self.cfg),
+            app=add_hooks(bridge.app, self.cfg, self),
             socket_of=self._socket_of,
         )
         if self.has_threads:

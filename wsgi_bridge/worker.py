@@ -41,7 +41,7 @@ from wsgi_bridge.retries import put_off
 from wsgi_bridge.route_reports import RouteReporter, load_snapshots, merge
 from wsgi_bridge.route_statistics import RouteStatistics, report, take_snapshot
 from wsgi_bridge.routing import Match
-from wsgi_bridge.wsgi import collect_response, run_wsgi
+from wsgi_bridge.wsgi import WsgiApp, collect_response, run_wsgi
 from wsgi_bridge.wsgi_environ import make_environ
 from wsgi_bridge.wsgi_input import open_input
 
@@ -109,9 +109,9 @@ class Worker:
 
     ``pump_soon`` is to be called whenever there may be something to take, and room to run it: it is
     the layer's wake, and the pool's when it has room again. ``make_wakeup(function)`` returns a
-    callable that has ``function`` called soon. ``environ`` is added to the environ of every
-    request; ``socket_of`` gives the socket behind a reply channel, under ``socket_key`` in the
-    environ, to an app that hijacks.
+    callable that has ``function`` called soon. ``app`` is served in place of the bridge's own;
+    ``environ`` is added to the environ of every request; ``socket_of`` gives the socket behind a
+    reply channel, under ``socket_key`` in the environ, to an app that hijacks.
     """
 
     def __init__(
@@ -124,13 +124,14 @@ class Worker:
         multithread: bool = True,
         multiprocess: bool = False,
         environ: dict[str, object] | None = None,
+        app: WsgiApp | None = None,
         socket_of: Callable[[str], HijackedSocket | None] | None = None,
         socket_key: str = "gunicorn.socket",
     ) -> None:
         self.bridge = bridge
         self.layer = layer
         self.router = bridge.router
-        self._app = bridge.app
+        self._app = app or bridge.app
         self.channels = sorted(channels_of(bridge))
         self.pump_soon = make_wakeup(self.pump)
         self.pool: Pool

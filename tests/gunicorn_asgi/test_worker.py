@@ -47,33 +47,6 @@ def test_the_default_configuration_is_accepted_in_silence():
     assert check() == []
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"certfile": __file__, "keyfile": __file__},
-        {"protocol": "uwsgi"},
-        {"proxy_protocol": "v1"},
-    ],
-)
-def test_what_cannot_be_done_is_refused_with_what_to_do_instead(settings):
-    with pytest.raises(RuntimeError, match=r"does not do .* put nginx in front of it"):
-        check(**settings)
-
-
-@pytest.mark.parametrize(
-    ("settings", "word"),
-    [
-        ({"pre_request": lambda worker, request: None}, "pre_request"),
-        ({"header_map": "refuse"}, "header_map"),
-        ({"forwarder_headers": "*"}, "forwarder_headers"),
-        ({"casefold_http_method": True}, "casefold_http_method"),
-    ],
-)
-def test_what_is_ignored_is_a_warning_that_names_it(settings, word):
-    (warning,) = check(**settings)
-    assert word in warning
-
-
 @pytest.mark.parametrize("layer", [None, "", "memory://", "memory://name"])
 def test_a_server_without_consumers_is_refused_a_layer_that_nobody_reaches(layer, monkeypatch):
     monkeypatch.setenv("ASGI_CONSUMERS", "none")

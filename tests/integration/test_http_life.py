@@ -176,8 +176,8 @@ def test_several_addresses_are_served(tmp_path: Path) -> None:
 
 
 def test_what_gunicorn_offers_and_this_worker_does_not_is_refused_at_the_start() -> None:
-    refusal = pytest.raises(AssertionError, match="does not do proxy_protocol yet")
-    with refusal, run_server(SITE, args=["--proxy-protocol", "v1"]):
+    refusal = pytest.raises(AssertionError, match=r"does not do protocol\. .* have nginx say")
+    with refusal, run_server(SITE, args=["--protocol", "uwsgi"]):
         pass
 
 
