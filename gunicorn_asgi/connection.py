@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from gunicorn_asgi.reader import RequestReader
 from gunicorn_asgi.request import Request, RequestError
+from gunicorn_asgi.request_will import RequestWill
 from wsgi_bridge.exceptions import ChannelFull, ChannelLayerError, ChannelLayerUnavailable
 from wsgi_bridge.protocols.broadcast import Broadcast
 from wsgi_bridge.protocols.handshake import HandshakeError
 from wsgi_bridge.protocols.http import (
     DONE,
+    EXCHANGES,
     STREAMING,
     WAITING,
     HttpExchange,
@@ -51,8 +53,6 @@ GONE_TIMEOUT = 10.0
 STOP_GRACE = 0.5
 # A consumer that streams without a flow channel may run this many write buffers ahead.
 OVERRUN_FACTOR = 4
-# By what a trusted proxy says of TLS.
-_SCHEMES = {True: "https", False: "http"}
 
 
 class HttpConnection:
@@ -83,8 +83,7 @@ class HttpConnection:
         self._body: RequestBody | None = None  # of a request that does not come as a whole
         self._flow: ResponseFlow | None = None  # of a response that does not
         self._response_headers: Any = ()
-        # Channels that others close should this process die; None if no will was left.
-        self._will: tuple[str | None, str | None] | None = None
+        self._will: RequestWill | None = None
         self._watcher = http.loop.io(sock.fileno(), READ)
         self._watcher.start(self._on_readable)
         self._is_head_begun = False
@@ -202,11 +201,10 @@ class HttpConnection:
             self._open_websocket(request)
             return
         keep_alive = http.count_request() and request.keep_alive
-        self._exchange = HttpExchange(
-            request.method == "HEAD", request.version == "1.0", keep_alive
-        )
+        kind = EXCHANGES.get(request.method, HttpExchange)
+        self._exchange = kind(request.method == "HEAD", request.version == "1.0", keep_alive)
         self._reply_channel = http.server.register(self)
-        scheme = self.scheme if request.forwarded is None else _SCHEMES[request.forwarded]
+        scheme = request.forwarded or self.scheme
         message = request.to_message(
             self._reply_channel, scheme, http.root_path, self.client, self.server
         )
@@ -257,8 +255,7 @@ class HttpConnection:
         exchange = self._exchange
         if exchange is None:
             return
-        if "body_window" in message:
-            self._open_body_window(exchange, message["body_window"])
+        if "status" not in message and self._take_aside(exchange, message):
             return
         if exchange.state is WAITING:
             self._prepare_response(exchange, message)
@@ -275,6 +272,16 @@ class HttpConnection:
             self._account_flow(message)
         else:
             self._finish(exchange)
+
+    def _take_aside(self, exchange: HttpExchange, message: dict[str, Any]) -> bool:
+        """Take a message that is no part of the response; whether it is one."""
+        if "body_window" in message:
+            self._open_body_window(exchange, message["body_window"])
+            return True
+        if "early_hints" in message:
+            self.out.write(exchange.encode_hints(message["early_hints"]))
+            return True
+        return False
 
     def _open_body_window(self, exchange: HttpExchange, window: int) -> None:
         body = self._body
@@ -321,8 +328,8 @@ class HttpConnection:
         self._exchange = None
         http.server.unregister(self._reply_channel)
         if self._will is not None:
+            self._will.revoke()
             self._will = None
-            http.server.wills.revoke(self._reply_channel)
         self._reply_channel = ""
         if http.access_log is not None and request is not None:
             self._log(request, exchange)
@@ -371,8 +378,7 @@ class HttpConnection:
     def _open_websocket(self, request: Request) -> None:
         """Check the opening handshake and give the socket to a WebSocket's owner."""
         http = self.http
-        is_tls = self.scheme == "https" if request.forwarded is None else request.forwarded
-        scheme = "wss" if is_tls else "ws"
+        scheme = "wss" if (request.forwarded or self.scheme) == "https" else "ws"
         message = request.to_message("", scheme, http.root_path, self.client, self.server)
         message["order"] = 0
         method = message.pop("method")
@@ -448,15 +454,9 @@ class HttpConnection:
         request = self._request
         if request is None or self._exchange is None or now - request.started < WILL_AFTER:
             return
-        flow, body = self._flow, self._body
-        concerned = (
-            None if flow is None else flow.channel,
-            None if body is None or body.is_complete else body.channel,
-        )
-        if concerned != self._will:
-            self._will = concerned
-            gone = {"reply_channel": self._reply_channel, "path": request.path}
-            self.http.server.wills.leave_for_request(gone, *concerned)
+        if self._will is None:
+            self._will = RequestWill(self.http.server.wills, self._reply_channel, request.path)
+        self._will.renew(self._flow, self._body)
 
     def _abandon_body(self) -> None:
         if self._body is not None:

@@ -303,7 +303,7 @@ def _apply_scheme(request: Request, policy: RequestPolicy, is_trusted: Callable[
     said = {value == secure[name] for name, value in request.headers if name in secure}
     if len(said) > 1:
         raise RequestError(400, "header fields that contradict each other about the scheme")
-    request.forwarded = said.pop()
+    request.forwarded = "https" if said.pop() else "http"
 
 
 def _apply_target(request: Request) -> None:

@@ -34,7 +34,7 @@ class Request:
 
     # Defaults on the class: most requests have no body, and set none of these.
     is_upgrade = False
-    forwarded: bool | None = None  # whether a trusted proxy says https; None when it says nothing
+    forwarded: str | None = None  # the scheme that a trusted proxy says
     root_path = ""  # the mount point, when a trusted proxy says it
     variables: dict[str, str] | None = None  # what else goes into the environ
     expects_continue = False

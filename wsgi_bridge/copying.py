@@ -39,7 +39,7 @@ _KEY_AND_ITEM_SIZE = 5 + _KNOWN_KEY_SIZE + _ITEM_SIZE
 _KNOWN_KEYS = frozenset(
     (
         *("accept", "ack", "body", "body_channel", "body_window", "bytes", "channel", "client"),
-        *("close", "closed", "code", "content", "delay", "flow_channel", "headers"),
+        *("close", "closed", "code", "content", "delay", "early_hints", "flow_channel", "headers"),
         *("http_version", "id", "method", "more_content", "order", "path", "query_string"),
         *("raw_path", "reason", "reply_channel", "root_path", "scheme", "sent", "server"),
         *("status", "subprotocol", "subprotocols", "text", "variables", "window"),

@@ -38,6 +38,7 @@ __all__ = [
     "Ack",
     "BodyWindow",
     "Delay",
+    "EarlyHints",
     "GroupEvent",
     "Headers",
     "HttpBodyChunk",
@@ -112,6 +113,12 @@ class BodyWindow(TypedDict):
     """On the request's `reply_channel`, from whoever reads `body_channel`."""
 
     body_window: int
+
+
+class EarlyHints(TypedDict):
+    """On `reply_channel`, before the response: fields of a 103."""
+
+    early_hints: Headers
 
 
 class HttpResponse(TypedDict, total=False):

@@ -74,6 +74,7 @@ def run_wsgi(
     if extra_environ:
         environ.update(extra_environ)
     response = Response(reply, message["method"], message["path"], hijacked)
+    environ["wsgi.early_hints"] = response.send_early_hints
     _serve(app, environ, response)
     if type(stream) is ChunkedInput:
         # A layer that is gone keeps nothing either.
@@ -170,6 +171,9 @@ class _Collector:
             self.break_off()
             raise RequestAborted(f"content past {COLLECT_LIMIT} bytes, or not wanted, is left out")
         self.blocks.append(message["content"])
+
+    def hint(self, headers: list[list[bytes]]) -> None:
+        """A handshake that is refused has no early hints."""
 
     def break_off(self) -> None:
         """Forget the Content-Length, which the content does not have."""

@@ -107,6 +107,10 @@ class Reply:
         """Say that the response ends here, incomplete: the server closes the connection."""
         self.post({"closed": True})
 
+    def hint(self, headers: list[list[bytes]]) -> None:
+        """Send fields for a 103, which comes before the response."""
+        self.post({"early_hints": headers})
+
     def post(self, message: dict[str, Any]) -> None:
         """Send a message outside the window; wait while the reply channel is full."""
         try:

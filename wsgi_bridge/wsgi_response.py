@@ -9,7 +9,7 @@ from PEP 3333:
   as a whole, a list or a response whose Content-Length is reached, ends in the same message
 - no more than Content-Length says is sent, and less is broken off ("Handling the Content-Length
   Header")
-- HEAD, 204 and 304 have no content (RFC 9110 section 6.4.1)
+- HEAD, 204, 205 and 304 have no content (RFC 9110 sections 6.4.1 and 15.3.6)
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Protocol
 
-from wsgi_bridge.protocols.http import error_response
+from wsgi_bridge.protocols.http import BODILESS, error_response
 from wsgi_bridge.wsgi_headers import encode_headers, parse_status
 from wsgi_bridge.wsgi_reply import WINDOW
 
@@ -38,6 +38,10 @@ class Sink(Protocol):
 
     def break_off(self) -> None:
         """Take note that the response ends here, incomplete."""
+        ...
+
+    def hint(self, headers: list[list[bytes]]) -> None:
+        """Take fields that the client may have before the response."""
         ...
 
 
@@ -98,7 +102,7 @@ class Response:
             raise AssertionError("start_response was called again, without exc_info")
         code = parse_status(status)
         fields, length = encode_headers(headers)
-        self._has_content = not (self._is_head or code == 204 or code == 304)
+        self._has_content = not (self._is_head or code in BODILESS)
         self._remaining = length if self._has_content else None
         self.status, self._headers = code, fields
         self.state = STARTED
@@ -122,6 +126,16 @@ class Response:
             self._send(data, True)
         else:
             self._send_counted(data, remaining)
+
+    def send_early_hints(self, headers: Iterable[tuple[str, str]]) -> None:
+        """Send a 103 with fields such as ``Link``, which the browser may act on at once.
+
+        ``wsgi.early_hints``, as gunicorn has it: it may be called several times, and does nothing
+        once the response has begun. Raises TypeError, ValueError. May block. Source: RFC 8297.
+        """
+        fields, _ = encode_headers([(_to_str(name), _to_str(value)) for name, value in headers])
+        if self.state is IDLE or self.state is STARTED:
+            self._sink.hint(fields)
 
     # What the server side calls
 
@@ -247,3 +261,7 @@ def _check_block(block: Any) -> bytes:
     if isinstance(block, (bytes, bytearray, memoryview)):
         return bytes(block)
     raise TypeError(f"a block of content is bytes, not {type(block).__name__}")
+
+
+def _to_str(text: str | bytes) -> str:
+    return text.decode("latin-1") if isinstance(text, bytes) else text

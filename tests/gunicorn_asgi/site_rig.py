@@ -30,7 +30,8 @@ class SiteRig:
     def __init__(
         self, app: Any, policy: RequestPolicy | None = None, *, keepalive: float = 5
     ) -> None:
-        bridge = Bridge(app)
+        self.app = app  # may be another for each test
+        bridge = Bridge(self._serve)
         layer = bridge.open_layer()
         self.server = ProtocolServer(layer, bridge.settings)
         self.http = HttpServer(
@@ -52,6 +53,9 @@ class SiteRig:
     def __exit__(self, *exc_info: object) -> None:
         assert not self.consumers.finish()
         self.server.close()
+
+    def _serve(self, environ: Any, start_response: Any) -> Any:
+        return self.app(environ, start_response)
 
     def connect(self) -> Any:
         """Return a client's socket."""

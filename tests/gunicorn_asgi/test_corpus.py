@@ -43,6 +43,11 @@ def corpus() -> list[Sample]:
     return load_corpus()
 
 
+def status_of(method: str) -> int:
+    """Return the site's status; 2xx would make a tunnel of a CONNECT."""
+    return 405 if method == "CONNECT" else 200
+
+
 class Recorder:
     """A site that notes every request whose body it could read to its end."""
 
@@ -52,7 +57,7 @@ class Recorder:
     def __call__(self, environ, start_response):
         body = environ["wsgi.input"].read()
         self.taken.append((environ, body))
-        start_response("200 OK", [("Content-Length", "0")])
+        start_response(f"{status_of(environ['REQUEST_METHOD'])} Said", [("Content-Length", "0")])
         return []
 
 
@@ -73,7 +78,7 @@ def check(rig: SiteRig, site: Recorder, sample: Sample, cuts: list[int]) -> str:
     if not sample.is_valid:
         is_refused = not site.taken and all(status >= 400 for status in statuses)
         return "" if is_refused else f"answered {statuses}, served {site.taken}"
-    if statuses[: len(sample.requests)] != [200] * len(sample.requests):
+    if statuses[: len(sample.requests)] != [status_of(r["method"]) for r in sample.requests]:
         return f"answered {statuses}"
     if len(site.taken) != len(sample.requests):
         return f"{len(site.taken)} requests instead of {len(sample.requests)}"

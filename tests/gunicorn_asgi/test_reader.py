@@ -385,14 +385,14 @@ def test_a_request_says_whether_its_connection_can_have_another(start, keep_aliv
     assert read(start + b"\r\n")[0].requests[0].keep_alive is keep_alive
 
 
-@pytest.mark.parametrize(("value", "forwarded"), [(b"https", True), (b"http", False)])
+@pytest.mark.parametrize(("value", "forwarded"), [(b"https", "https"), (b"http", "http")])
 def test_what_a_proxy_says_of_the_scheme_is_kept(value, forwarded):
     policy = behind_proxy("127.0.0.1")
     data = b"GET / HTTP/1.1\r\nX-Forwarded-Proto: " + value + b"\r\n\r\n"
-    assert read(data, policy=policy, peer="127.0.0.1")[0].requests[0].forwarded is forwarded
+    assert read(data, policy=policy, peer="127.0.0.1")[0].requests[0].forwarded == forwarded
     assert read(GET, policy=policy, peer="127.0.0.1")[0].requests[0].forwarded is None
     assert read(data, policy=policy, peer="192.0.2.7")[0].requests[0].forwarded is None
-    assert read(data, policy=policy, peer=None)[0].requests[0].forwarded is forwarded
+    assert read(data, policy=policy, peer=None)[0].requests[0].forwarded == forwarded
 
 
 @settings(max_examples=300, deadline=None)

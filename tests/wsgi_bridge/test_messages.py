@@ -136,7 +136,7 @@ def test_a_constructor_takes_keywords_only_and_returns_its_type(constructor):
 
 
 def test_the_copy_knows_every_key_of_our_formats():
-    from_types = set(messages._KEY_TYPES) | {"body_window", "sent"}
+    from_types = set(messages._KEY_TYPES) | {"body_window", "early_hints", "sent"}
     assert from_types == copying._KNOWN_KEYS
     for each in (messages.HttpRequest, messages.WebsocketAnswer, messages.ResponseFlow):
         assert set(typing.get_type_hints(each)) <= copying._KNOWN_KEYS

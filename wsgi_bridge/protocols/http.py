@@ -5,7 +5,8 @@ the account of the request body's flow. It does not parse requests, and knows no
 
 Rules kept here, from RFC 9110 and RFC 9112:
 
-- a response to HEAD, a 204 and a 304 have no content, whatever was sent (9110 section 6.4.1)
+- a response to HEAD, a 204, a 205 and a 304 have no content, whatever was sent (9110 sections 6.4.1
+  and 15.3.6)
 - a response has exactly one framing: Content-Length, chunked (HTTP/1.1 only) or the connection's
   end (9112 section 6.3); the consumer's own Transfer-Encoding is never believed
 - no more content than Content-Length says is ever written, and a response that ends early ends the
@@ -25,6 +26,9 @@ from wsgi_bridge.messages import BODY_WINDOW
 from wsgi_bridge.protocols.fields import has_bad_byte, is_token
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+EARLY_HINTS = b"HTTP/1.1 103 Early Hints\r\n"
+# Statuses of responses without content, beside 1xx.
+BODILESS = frozenset((204, 205, 304))
 
 # Field names remembered with their kind. Consumers may make names up, so there is a bound.
 KINDS_LIMIT = 1024
@@ -137,6 +141,23 @@ class HttpExchange:
             self.state, self.content_sent = state, sent
             raise ResponseError(f"a value of the wrong type: {exc}") from exc
 
+    def encode_hints(self, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+        """Return a 103 (Early Hints, RFC 8297) with ``headers``.
+
+        Nothing once the response has begun, or for a client of HTTP/1.0, which would take it for
+        the response (RFC 9110 section 15.2). Raises ResponseError.
+        """
+        if self.state is not WAITING or self.is_http10:
+            return b""
+        parts = [EARLY_HINTS]
+        for name, value in headers:
+            kind = _kinds.get(name) or _add_kind(name)
+            if has_bad_byte(value):
+                raise ResponseError(f"header field {name!r} has a byte that is not allowed")
+            if kind is _PLAIN:
+                parts += (name, b": ", value, b"\r\n")
+        return b"".join((*parts, b"\r\n"))
+
     def break_off(self) -> None:
         """End the response where it is: the connection cannot be used again."""
         self.state = BROKEN
@@ -194,8 +215,10 @@ class HttpExchange:
 
     def _choose_framing(self, status: int, length: int | None, parts: list[bytes]) -> None:
         """Choose the framing; ``length`` is the content's, if it is known."""
-        if status == 204 or status == 304 or self.is_head:
+        if self.is_head or status in BODILESS:
             self.framing = NONE
+            if status == 205:  # section 15.3.6: it says so itself that there is nothing
+                length = 0
             if length is not None and status != 204:
                 parts.append(b"Content-Length: %d\r\n" % length)
         elif length is not None:
@@ -245,6 +268,26 @@ class HttpExchange:
             self.break_off()
         else:
             self.state = DONE
+
+
+class ConnectExchange(HttpExchange):
+    """The answer to CONNECT: 501 in place of one that would make the client begin a tunnel.
+
+    RFC 9110 section 9.3.6: behind a 2xx to CONNECT come the tunnel's bytes, whatever it says of
+    its content.
+    """
+
+    __slots__ = ()
+
+    def _encode_response(self, message: Mapping[str, Any], preamble: bytes) -> bytes:
+        status = message.get("status")
+        if type(status) is int and 200 <= status < 300:
+            message = error_response(501, "there are no tunnels here")
+        return super()._encode_response(message, preamble)
+
+
+#: Kinds of exchanges by method, where it is not HttpExchange.
+EXCHANGES: Mapping[str, type[HttpExchange]] = {"CONNECT": ConnectExchange}
 
 
 class BodyFlow:
