@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,8 @@ def load_corpus() -> list[Sample]:
 def _load(archive: tarfile.TarFile, path: str) -> Sample:
     name = path.removeprefix(FOLDER + "/").removesuffix(".http")
     sidecar = _Sidecar()
-    exec(_read(archive, path.removesuffix(".http") + ".py"), {}, sidecar)
+    code = _read(archive, path.removesuffix(".http") + ".py")
+    exec(re.sub(rb"(?m)^from gunicorn.*", b"", code), {}, sidecar)
     data = _decode(_read(archive, path))
     requests = sidecar["request"] if name.startswith("valid/") else []
     if not isinstance(requests, list):
@@ -94,6 +95,11 @@ def _load(archive: tarfile.TarFile, path: str) -> Sample:
         headers = requests[0]["headers"]
         headers[:] = [(n, v.replace(old.decode(), new.decode())) for n, v in headers]
     return Sample(name, data, sidecar.settings, requests)
+
+
+def usable(samples: list[Sample], known: Container[str]) -> list[Sample]:
+    """Return the samples that need no settings but ``known`` ones, those of an old gunicorn."""
+    return [sample for sample in samples if all(name in known for name in sample.settings)]
 
 
 def _read(archive: tarfile.TarFile, path: str) -> bytes:
@@ -113,21 +119,16 @@ def _decode(text: bytes) -> bytes:
 
 
 class _Sidecar(dict[str, Any]):
-    """The names of a sidecar. gunicorn's, whatever the installed one has, stand for themselves."""
+    """The names of a sidecar. gunicorn's errors, which only some have, stand for themselves."""
 
     def __init__(self) -> None:
-        super().__init__(uri=_uri)
+        super().__init__(uri=_uri, Config=lambda: self)
         self.settings: dict[str, Any] = {}
 
     def __missing__(self, name: str) -> Any:
         if hasattr(builtins, name):
             raise KeyError(name)
         return name
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        if name == "Config":
-            value = lambda: self  # noqa: E731
-        super().__setitem__(name, value)
 
     def set(self, name: str, value: Any) -> None:
         """What a sidecar calls on its `Config()`."""

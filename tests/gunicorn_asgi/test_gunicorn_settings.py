@@ -24,7 +24,7 @@ VALUES = {
     "http_protocols": "h1,h2",
     "keyfile": __file__,
     "protocol": "uwsgi",
-    "proxy_protocol": "v1",
+    "proxy_protocol": True,
     "root_path": "/site",
     "secure_scheme_headers": {"X-SCHEME": "tls"},
     "sendfile": False,

@@ -11,7 +11,13 @@ from typing import Any
 import gunicorn.config
 import pytest
 
-from tests.corpus.gunicorns import Sample, expected_environ, load_corpus, relevant_environ
+from tests.corpus.gunicorns import (
+    Sample,
+    expected_environ,
+    load_corpus,
+    relevant_environ,
+    usable,
+)
 from tests.integration.servers import Server, run_server
 from tests.integration.wire import open_wire
 
@@ -20,15 +26,13 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture(scope="module")
 def corpus() -> list[Sample]:
-    return load_corpus()
+    return usable(load_corpus(), gunicorn.config.Config().settings)
 
 
 def by_settings(samples: list[Sample]) -> Iterator[tuple[dict[str, Any], list[Sample]]]:
     """Put together what one server can be asked."""
-    known = gunicorn.config.Config().settings
-    usable = [sample for sample in samples if known.keys() >= sample.settings.keys()]
-    usable.sort(key=lambda sample: repr(sample.settings))
-    for _, group in groupby(usable, key=lambda sample: repr(sample.settings)):
+    ordered = sorted(samples, key=lambda sample: repr(sample.settings))
+    for _, group in groupby(ordered, key=lambda sample: repr(sample.settings)):
         together = list(group)
         yield together[0].settings, together
 
