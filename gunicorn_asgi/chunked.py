@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import re
 
-from gunicorn_asgi.head import check_field_line
+from gunicorn_asgi.head import TOKEN, check_field_line
 from gunicorn_asgi.policy import RequestPolicy
 from gunicorn_asgi.request import RequestError
 
@@ -19,12 +19,11 @@ MAX_OVERHEAD = 16 * 1024
 # Bytes of a chunk's size line that are not counted as overhead.
 FREE_OVERHEAD = 16
 
-_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
 # Section 7.1.1. More than 15 digits are more bytes than there are.
 _match_size_line = re.compile(
-    rb"0*([0-9A-Fa-f]{1,15})(?:[ \t]*;[ \t]*" + _TOKEN
-    + rb"(?:[ \t]*=[ \t]*(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?)*"
+    rb"0*([0-9A-Fa-f]{1,15})(?:[ \t]*;[ \t]*" + TOKEN
+    + rb"(?:[ \t]*=[ \t]*(?:" + TOKEN + rb"|" + _QUOTED + rb"))?)*"
 ).fullmatch  # fmt: skip
 # RFC 9110 section 6.5.1: what frames, routes or authorises is no trailer; gunicorn's list.
 _FORBIDDEN = frozenset(

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from gunicorn_asgi.chunked import ChunkedBody
-from gunicorn_asgi.head import PartialHead, parse_head
+from gunicorn_asgi.head import parse_head
+from gunicorn_asgi.partial_head import PartialHead
 from gunicorn_asgi.policy import RequestPolicy
 from gunicorn_asgi.proxy_protocol import ProxyHeader, read_proxy_header
 from gunicorn_asgi.request import Request, RequestError
