@@ -257,15 +257,24 @@ class Worker(BaseWorker):
         """
         import gevent
 
-        deadline = time.monotonic() + drain_seconds(self.cfg, self._is_urgent)
+        seconds = drain_seconds(self.cfg, self._is_urgent)
+        deadline = time.monotonic() + seconds
         self.http.stop()
         for listener in self.sockets:
             listener.close()  # else the kernel goes on to accept, for nobody
-        self.server.stop()
+        self.server.stop(window=self._close_window(seconds))
         while time.monotonic() < deadline and not self._is_drained():
             if self._is_urgent:
+                if self.server.stop_window:  # QUIT came after TERM
+                    self.server.stop()
                 deadline = min(deadline, time.monotonic() + URGENT_SECONDS)
             gevent.sleep(DRAIN_STEP)
+
+    def _close_window(self, seconds: float) -> float:
+        """Return over how long to close sockets: clients need some of the time for their answer."""
+        if self._is_urgent:
+            return 0.0
+        return min(self.server.settings.close_window, seconds / 2)
 
     def _is_drained(self) -> bool:
         from wsgi_bridge.layers.local_first import LocalFirstLayer

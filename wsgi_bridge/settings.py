@@ -23,6 +23,17 @@ HTTP_TIMEOUT = 300.0
 HANDSHAKE_TIMEOUT = 20.0
 # Seconds for a peer to answer our close frame. The websockets library waits 10, nginx lingers 5.
 CLOSE_TIMEOUT = 5.0
+# Seconds between two pings of a socket. The usual proxy (nginx's proxy_read_timeout, an AWS load
+# balancer's idle time) closes what is silent for 60; Socket.IO pings every 25.
+PING_INTERVAL = 25.0
+# Seconds for a sign of life after a ping. Socket.IO and the websockets library wait 20.
+PING_TIMEOUT = 20.0
+# Frames a second from one socket; 0 for no limit. Messages are paced by their consumer anyway, one
+# at a time, and a flood of frames has no more than its turn: a limit is the site's to choose.
+MAX_FRAME_RATE = 0
+# Seconds over which a server that stops closes its sockets. uvicorn closes all at once; a load
+# balancer's deregistration delay is minutes. Ten thousand handshakes in three seconds are bearable.
+CLOSE_WINDOW = 3.0
 # Bytes of one WebSocket message, after decompression. The websockets library's max_size.
 MAX_MESSAGE_SIZE = 1024 * 1024
 # Bytes waiting for one client that does not read. uWSGI and nginx buffer less, Phoenix more.
@@ -51,6 +62,34 @@ class Settings:
     close_timeout: float = field(
         default=CLOSE_TIMEOUT,
         metadata={"doc": "Seconds that a peer has to answer a close frame."},
+    )
+    ping_interval: float = field(
+        default=PING_INTERVAL,
+        metadata={
+            "doc": "Seconds between two pings of a WebSocket, so that proxies keep idle ones open. "
+            "0: none."
+        },
+    )
+    ping_timeout: float = field(
+        default=PING_TIMEOUT,
+        metadata={
+            "doc": "Seconds that a peer has to give a sign, a pong or anything else, after a ping; "
+            "then it is gone: 1006. 0: no limit."
+        },
+    )
+    max_frame_rate: int = field(
+        default=MAX_FRAME_RATE,
+        metadata={
+            "doc": "Frames a second from one WebSocket, of all kinds. A socket that sends more is "
+            "read more slowly; five seconds' worth may come at once. 0: no limit."
+        },
+    )
+    close_window: float = field(
+        default=CLOSE_WINDOW,
+        metadata={
+            "doc": "Seconds over which a server that stops or reloads closes its WebSockets, in "
+            "random order, 200 a second at least; half of the time there is at most. 0: at once."
+        },
     )
     max_message_size: int = field(
         default=MAX_MESSAGE_SIZE,

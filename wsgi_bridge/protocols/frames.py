@@ -21,8 +21,13 @@ TRY_AGAIN_LATER = 1013
 
 # RFC 6455 section 5.5: a control frame's payload is at most 125 bytes, two of which are the code.
 _MAX_REASON = 123
-# First bytes of a final data frame without reserved bits.
-FINAL_TEXT, FINAL_BINARY = 0x81, 0x82
+# First bytes of final frames without reserved bits.
+FINAL_TEXT, FINAL_BINARY, FINAL_PING, FINAL_PONG = 0x81, 0x82, 0x89, 0x8A
+# A ping of ours. It needs no payload: whatever comes from the peer shows that it is there.
+PING_FRAME = b"\x89\x00"
+# Opcodes of all frames but close frames.
+_IDLE_OPCODES = frozenset((0, 1, 2, 9, 10))
+_ANY_SIZE = 1 << 63
 _HEAD_16 = struct.Struct("!BBH").pack
 _HEAD_64 = struct.Struct("!BBQ").pack
 
@@ -47,6 +52,15 @@ def read_length(data: bytes, position: int, length: int) -> tuple[int, int]:
     return position + 14, int.from_bytes(data[position + 2 : position + 10], "big")
 
 
+def find_payload(frame: bytes | bytearray) -> int:
+    """Return where the payload of a masked frame begins; 0 while its head is not whole."""
+    if len(frame) < 2:
+        return 0
+    length = frame[1] & 0x7F
+    start = 6 if length < 126 else 8 if length == 126 else 14
+    return start if start <= len(frame) else 0
+
+
 def find_frame_end(data: bytes, start: int, max_size: int) -> int:
     """Return the offset behind the frame that begins at ``start``.
 
@@ -68,6 +82,20 @@ def find_frame_end(data: bytes, start: int, max_size: int) -> int:
     if length > max_size or not masked:
         return size
     return start + head + 4 + length
+
+
+def skip_frames(data: bytes, position: int) -> int:
+    """Return the offset behind the whole frames that do not matter behind our close frame.
+
+    That is up to the peer's own close frame, or to what is no frame at all (RFC 6455 section 1.4).
+    """
+    size = len(data)
+    while position + 6 <= size and data[position] & 0x0F in _IDLE_OPCODES:
+        end = find_frame_end(data, position, _ANY_SIZE)
+        if end > size or data[position + 1] < 0x80:
+            break
+        position = end
+    return position
 
 
 def is_close_code(code: object) -> bool:

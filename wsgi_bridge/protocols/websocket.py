@@ -9,11 +9,13 @@ A connection holds back the next ``websocket.receive`` while ``window`` earlier 
 answer said otherwise, are unacknowledged; what arrives meanwhile waits in ``inbox``, and
 ``is_reading`` says when the socket should not be read. Acknowledgements are of one event each: with
 a window above one they come in any order.
+
+Nothing here is HTTP/1.1's but the answer to the handshake (``_accept`` and ``refuse``): a WebSocket
+over another version's stream (RFC 8441) needs another of those.
 """
 
 from __future__ import annotations
 
-import enum
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
@@ -33,6 +35,8 @@ from wsgi_bridge.messages import MAX_WINDOW
 from wsgi_bridge.protocols.frames import (
     ABNORMAL_CLOSURE,
     FINAL_BINARY,
+    FINAL_PING,
+    FINAL_PONG,
     FINAL_TEXT,
     INTERNAL_ERROR,
     INVALID_DATA,
@@ -42,9 +46,25 @@ from wsgi_bridge.protocols.frames import (
     find_frame_end,
     is_close_code,
     read_length,
+    skip_frames,
 )
 from wsgi_bridge.protocols.handshake import Handshake, encode_accept
 from wsgi_bridge.protocols.http import HttpExchange, ResponseError, error_response
+from wsgi_bridge.protocols.states import (
+    ANSWERS,
+    CLOSED,
+    CLOSING,
+    CONNECTING,
+    OPEN,
+    RATE,
+    TURN,
+    Hold,
+)
+from wsgi_bridge.protocols.texts import Fragments, Preview, is_plain_text
+
+# Frames that are no message by themselves (pings, fragments) taken in one turn of the hub: some
+# milliseconds at most. A peer that floods us with them gets its turn, and no more.
+FRAMES_A_TURN = 128
 
 
 class _Silence:
@@ -62,18 +82,9 @@ class _Silence:
 _SILENCE: Any = _Silence()
 
 
-class State(enum.Enum):
-    """Where the connection is (RFC 6455 sections 4 and 7)."""
-
-    CONNECTING = enum.auto()  # the handshake is held until a consumer answers
-    OPEN = enum.auto()
-    CLOSING = enum.auto()  # a close frame was sent or received
-    CLOSED = enum.auto()  # nothing more to send or to receive but what waits in the inbox
-
-
-# Names of the module: reading them off an Enum class costs as much as a function call.
-CONNECTING, OPEN, CLOSING, CLOSED = State
 CONT, TEXT, BINARY = Opcode.CONT, Opcode.TEXT, Opcode.BINARY
+# The opcodes that the library looks at whatever waits for a consumer.
+_CONTROL = frozenset((Opcode.CLOSE, Opcode.PING, Opcode.PONG))
 
 
 class WebSocketConnection:
@@ -84,9 +95,9 @@ class WebSocketConnection:
     """
 
     __slots__ = ("_acked_early", "_awaited", "_fragments", "_handshake", "_is_text", "_outgoing",
-                 "_protocol", "_unread", "acked", "close_code", "close_reason",
-                 "compress_threshold", "deflate_bits", "ignored", "inbox", "max_size", "order",
-                 "state", "status", "window")  # fmt: skip
+                 "_pong", "_preview", "_protocol", "_unread", "acked", "barren", "close_code",
+                 "close_reason", "compress_threshold", "deflate_bits", "hold", "ignored", "inbox",
+                 "is_stalled", "max_size", "order", "state", "status", "window")  # fmt: skip
 
     def __init__(self, handshake: Handshake, max_size: int, compress_threshold: int) -> None:
         self.state = CONNECTING
@@ -104,7 +115,12 @@ class WebSocketConnection:
         self.close_reason = ""
         self._handshake: Handshake | None = handshake
         self._protocol: Protocol | None = None
-        self._fragments: list[bytes] | None = None
+        self.hold: Hold | None = None
+        self.barren = 0  # frames that were no message by themselves, counted
+        self.is_stalled = False  # whether the peer does not read: then pongs do not queue up
+        self._pong: bytes | None = None  # of the latest ping of a peer that is stalled
+        self._fragments: Fragments | None = None
+        self._preview: Preview | None = None  # of a text whose frame is not whole
         self._is_text = False
         self._unread: bytes | bytearray = b""  # of a frame that is not whole; or came too early
         self._awaited = 0  # how many bytes make that frame whole, at least
@@ -115,7 +131,7 @@ class WebSocketConnection:
     @property
     def is_reading(self) -> bool:
         """Whether to read the socket: nothing waits for a consumer, or a close frame is due."""
-        if self.inbox:
+        if self.inbox or self.hold is not None:
             return self.state is CLOSING
         return not (self.state is CONNECTING and self._unread)
 
@@ -161,6 +177,8 @@ class WebSocketConnection:
         while early and self.acked + 1 in early:
             self.acked += 1
             early.remove(self.acked)
+        if self.hold is ANSWERS and not self.inbox and self.acked == self.order:
+            self.go_on()
 
     def give_up(self, last: int) -> int:
         """Take the events up to ``last`` for acknowledged; return how many were not."""
@@ -168,6 +186,23 @@ class WebSocketConnection:
         for order in range(self.acked + 1, min(last, self.order) + 1):
             self.acknowledge(order)
         return before - self.unacknowledged
+
+    @property
+    def frames_count(self) -> int:
+        """How many frames came so far."""
+        return self.order + len(self.inbox or ()) + self.barren
+
+    def pause(self) -> bool:
+        """Have no more read until ``go_on``; False if there is another reason for that already."""
+        if self.state is not OPEN or self.hold is ANSWERS:
+            return False
+        self.hold = RATE
+        return True
+
+    def go_on(self) -> None:
+        """Look at the bytes that were held."""
+        self.hold = None
+        self.receive_data(b"")
 
     # Answers of a consumer: the table of MESSAGES.md section 3, a return per row
 
@@ -252,6 +287,8 @@ class WebSocketConnection:
         self._protocol.send_close(code, cut_reason(reason))
         self.close_code, self.close_reason = code, reason
         self.state = CLOSING
+        if self.hold is not None:
+            self.go_on()  # the peer's own close frame may be there
 
     def _send_data(self, text: str | None, data: bytes | None) -> None:
         assert self._protocol is not None
@@ -283,34 +320,97 @@ class WebSocketConnection:
             return
         if self._unread:
             self._unread += data
-            if len(self._unread) < self._awaited:
+            if len(self._unread) < self._awaited or self.hold is not None:
+                if self._preview is not None:
+                    self._look_ahead()
                 return  # joined once, when whole: else each byte would cost a copy of the rest
             data, self._unread = bytes(self._unread), b""
-        position, size = self._take_plain_frames(data, 0), len(data)
+            self._preview = None
+        turn_end = self.barren + FRAMES_A_TURN
+        position, size = self._take_plain_frames(data, 0, turn_end), len(data)
         while position < size and self.state is not CLOSED:
-            end = find_frame_end(data, position, self.max_size)
+            end = find_frame_end(data, position, self._room)
             if end > size:
-                self._unread, self._awaited = bytearray(data[position:]), end - position
+                self._keep(data[position:], end - position)
+                self._look_ahead()
+                return
+            hold = self._find_hold(data[position], turn_end)
+            if hold is not None:
+                self._keep(data[position:], 0)
+                self.hold = hold
                 return
             # One frame at a time: what a frame does must not depend on what came in the same
             # packet.
-            protocol.receive_data(data[position:end])
-            self._take_events(protocol)
-            position = self._take_plain_frames(data, end)
+            self._take_frame(protocol, data[position:end])
+            position = self._take_plain_frames(data, end, turn_end)
 
-    def _take_plain_frames(self, data: bytes, position: int) -> int:
-        """Take the whole, final, masked, uncompressed data frames at ``position`` and behind it.
+    @property
+    def _room(self) -> int:
+        """How many bytes the message may still have."""
+        fragments = self._fragments
+        return self.max_size if fragments is None else self.max_size - len(fragments.payload)
+
+    def _keep(self, data: bytes, awaited: int) -> None:
+        """Keep bytes that cannot be looked at yet; not before there are ``awaited`` of them."""
+        self._unread, self._awaited = bytearray(data), awaited
+
+    def _find_hold(self, first: int, turn_end: int) -> Hold | None:
+        """Whether the frame that begins with this byte has to wait, and for what.
+
+        What breaks the protocol fails the connection, and that must not forestall the answers to
+        the messages before it.
+        """
+        if self.state is not OPEN:
+            return None
+        if self.barren >= turn_end:
+            return TURN
+        is_busy = self.inbox or self.order - self.acked >= self.window
+        return ANSWERS if is_busy and first & 0x0F not in _CONTROL else None
+
+    def _look_ahead(self) -> None:
+        """Fail fast, if what has come of a text is not UTF-8 (RFC 6455 section 8.1)."""
+        if self._preview is None:
+            is_text = is_plain_text(self._unread[0], self._fragments)
+            if self.state is not OPEN or self.inbox or self.order != self.acked or not is_text:
+                return
+            self._preview = Preview(self._fragments)
+        try:
+            self._preview.check(self._unread)
+        except UnicodeDecodeError:
+            self._refuse_text()
+
+    def _take_frame(self, protocol: Protocol, frame: bytes) -> None:
+        """Have the library read a whole frame that is not one of the plain ones."""
+        messages = len(self.inbox or ())
+        if self._fragments is None and frame[0] & 0x8F in (TEXT, BINARY):  # the first of several
+            self._fragments = Fragments(frame[0] & 0x0F == TEXT, bool(frame[0] & 0x40))
+        if frame[0] & 0x0F == Opcode.CLOSE and self._fragments is not None:
+            # The rest of the message will not come. That is no error, though the library has it so.
+            protocol.current_size = None
+        protocol.receive_data(frame)
+        self._take_events(protocol)
+        if len(self.inbox or ()) == messages:
+            self.barren += 1
+
+    def _take_plain_frames(self, data: bytes, position: int, turn_end: int) -> int:
+        """Take the whole, final, masked, uncompressed frames at ``position`` and behind it.
 
         Nearly all frames are of this kind, and a tenth of the library's work is enough for them
         (RFC 6455 section 5.2). Returns the offset of the first other one, which the library takes.
         """
         size = len(data)
         if self.state is not OPEN or self._fragments is not None:
-            return position
+            return skip_frames(data, position) if self.state is CLOSING else position
         while position + 6 <= size:
             opcode, length = data[position], data[position + 1] - 0x80
             if (opcode != FINAL_TEXT and opcode != FINAL_BINARY) or length < 0:
-                return position
+                end = position
+                if self.barren < turn_end:
+                    end = self._take_ping(data, position, length)
+                if end == position:
+                    return position
+                position = end
+                continue
             start = position + 6
             if length > 125:
                 start, length = read_length(data, position, length)
@@ -324,8 +424,32 @@ class WebSocketConnection:
             position = end
         return position
 
+    def _take_ping(self, data: bytes, position: int, length: int) -> int:
+        """Take a ping or pong; return the offset behind it, its own if it is something else."""
+        first, start = data[position], position + 6
+        end = start + length
+        is_whole = 0 <= length <= 125 and end <= len(data)
+        if not is_whole or (first != FINAL_PING and first != FINAL_PONG):
+            return position
+        self.barren += 1
+        if first == FINAL_PING:
+            pong = encode_frame(Opcode.PONG, apply_mask(data[start:end], data[start - 4 : start]))
+            if self.is_stalled:
+                self._pong = pong
+            else:
+                self._outgoing.append(pong)
+        return end
+
+    def end_stall(self) -> None:
+        """The peer reads again: answer its latest ping (section 5.5.3 lets us leave the others)."""
+        self.is_stalled = False
+        if self._pong is not None and self.state is OPEN:
+            self._outgoing.append(self._pong)
+        self._pong = None
+
     def receive_eof(self) -> None:
         """Take the stream's end: code 1006 unless one was agreed on (RFC 6455 section 7.1.5)."""
+        self.hold = None
         if self._protocol is not None and self.state is not CLOSED:
             self._protocol.receive_eof()
             self._protocol.data_to_send()
@@ -337,11 +461,6 @@ class WebSocketConnection:
         """Return the bytes that were read but not understood yet, and forget them."""
         unread, self._unread = bytes(self._unread), b""
         return unread
-
-    def ping(self, payload: bytes = b"") -> None:
-        """Send a ping frame, if the connection is open."""
-        if self.state is OPEN and self._protocol is not None:
-            self._protocol.send_ping(payload)
 
     def data_to_send(self) -> bytes:
         """Return what is to be written now, and forget it."""
@@ -387,32 +506,37 @@ class WebSocketConnection:
         """RFC 6455 section 5.4: a message is its fragments, joined."""
         if self.state is not OPEN:
             return
-        if frame.opcode is not CONT:
+        fragments = self._fragments
+        if fragments is None:  # the whole message, compressed
             self._is_text = frame.opcode is TEXT
-            if frame.fin:
-                self._take_message(bytes(frame.data))
-            else:
-                self._fragments = [bytes(frame.data)]
+            self._take_message(bytes(frame.data))
             return
-        assert self._fragments is not None  # the library refuses a stray continuation
-        self._fragments.append(bytes(frame.data))
+        try:
+            fragments.add(bytes(frame.data), frame.fin)
+        except UnicodeDecodeError:
+            self._refuse_text()
+            return
         if frame.fin:
-            fragments, self._fragments = self._fragments, None
-            self._take_message(b"".join(fragments))
+            self._fragments, self._is_text = None, fragments.is_text
+            self._take_message(bytes(fragments.payload))
 
     def _take_message(self, payload: bytes) -> None:
         content: str | bytes = payload
         if self._is_text:
             try:
                 content = payload.decode()
-            except UnicodeDecodeError as exc:  # section 8.1: fail the connection
-                assert self._protocol is not None
-                self._protocol.fail(INVALID_DATA, f"{exc.reason} at position {exc.start}")
-                self._take_close(self._protocol)
+            except UnicodeDecodeError:
+                self._refuse_text()
                 return
         if self.inbox is None:
             self.inbox = deque()
         self.inbox.append(content)
+
+    def _refuse_text(self) -> None:
+        """Fail the connection (section 8.1)."""
+        assert self._protocol is not None
+        self._protocol.fail(INVALID_DATA, "text is not UTF-8")
+        self._take_close(self._protocol)
 
     def _take_close(self, protocol: Protocol) -> None:
         """Note the code: the peer's, or ours when the peer's bytes made us fail the connection."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from gevent import socket
 from gevent.monkey import get_original
 
-from wsgi_bridge.protocols.websocket import CONNECTING
+from wsgi_bridge.protocols.states import CONNECTING
 from wsgi_bridge.server.websocket import WebSocketOwner
 
 if TYPE_CHECKING:

@@ -80,6 +80,7 @@ class Counters:
     websocket_sent_count: int = 0
     refused_full_count: int = 0
     slow_client_lost_count: int = 0
+    silent_clients_count: int = 0
     unacknowledged_count: int = 0
     invalid_answers_count: int = 0
 
@@ -118,6 +119,7 @@ class ProtocolServer:
         self.wills = Wills(layer)
         self.reply_prefix = f"{name}.response.{secrets.token_hex(6)}!"
         self.is_stopping = False
+        self.stop_window = 0.0  # seconds over which sockets are closed, when it is stopping
         self.preamble = b""
         self._software = software.encode()
         self._sequence = itertools.count(1)
@@ -131,6 +133,7 @@ class ProtocolServer:
         self.timed: set[Timed] = set()
         self._ticks = 0
         self._slow: list[Callable[[], None]] = []
+        self._often: list[Callable[[], None]] = []
         self._refresh_preamble()
 
     # Life
@@ -141,9 +144,13 @@ class ProtocolServer:
         self._tick_timer = self.loop.timer(TICK, TICK)
         self._tick_timer.start(self._tick)
 
-    def stop(self, code: int = SERVICE_RESTART) -> None:
-        """Ask every connection to finish: requests are answered, sockets closed with ``code``."""
+    def stop(self, code: int = SERVICE_RESTART, window: float = 0.0) -> None:
+        """Ask every connection to finish: requests are answered, sockets closed with ``code``.
+
+        The sockets over ``window`` seconds at most. Called again with none, at once.
+        """
         self.is_stopping = True
+        self.stop_window = window
         for connection in list(self.connections.values()):
             try:
                 connection.stop(code)
@@ -261,6 +268,10 @@ class ProtocolServer:
         """Call ``function`` every second."""
         self._slow.append(function)
 
+    def watch_ticks(self, function: Callable[[], None]) -> None:
+        """Call ``function`` every TICK."""
+        self._often.append(function)
+
     # Replies
 
     def dispatch(self) -> None:
@@ -318,6 +329,8 @@ class ProtocolServer:
                 item.on_due()
             except Exception:
                 logger.exception("what a deadline asks for failed")
+        for function in self._often:
+            function()
         self._ticks += 1
         if self._ticks % SLOW_TICKS == 0:
             for function in self._slow:

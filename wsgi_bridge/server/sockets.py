@@ -17,8 +17,10 @@ from wsgi_bridge.protocols.handshake import (
     is_origin_allowed,
     read_handshake,
 )
+from wsgi_bridge.server.farewell import Farewell
 from wsgi_bridge.server.outbound import Socket
-from wsgi_bridge.server.server import ProtocolServer
+from wsgi_bridge.server.pings import Pinger
+from wsgi_bridge.server.server import TICK, ProtocolServer
 from wsgi_bridge.server.websocket import WebSocketOwner, new_machine
 
 READ = 1  # libev's EV_READ
@@ -29,6 +31,11 @@ class WebSockets:
 
     def __init__(self, server: ProtocolServer) -> None:
         self.server = server
+        self._farewell: Farewell | None = None
+        self.pinger: Pinger | None = None
+        if server.settings.ping_interval:
+            self.pinger = Pinger(server, TICK)
+            server.watch_ticks(self.pinger.on_tick)
 
     def check_handshake(self, message: dict[str, Any], method: str) -> Handshake:
         """Check a ``websocket.connect`` message's handshake and origin; raises HandshakeError."""
@@ -65,6 +72,15 @@ class WebSockets:
         if server.access_log is not None and owner.request is not None:
             seconds = server.clock() - owner.started
             server.access_log(owner.request, owner.machine.status, (), owner.out.total, seconds)
+
+    def close_soon(self, owner: WebSocketOwner, code: int) -> None:
+        """Close a socket of a server that stops, when its turn has come."""
+        if not self.server.stop_window:
+            owner.close(code)
+            return
+        if self._farewell is None:
+            self._farewell = Farewell(self.server, code, self.server.stop_window)
+        self._farewell.add(owner)
 
     # Hand-over
 

@@ -21,18 +21,21 @@ from wsgi_bridge.protocols.frames import (
     ABNORMAL_CLOSURE,
     INTERNAL_ERROR,
     MESSAGE_TOO_BIG,
-    TRY_AGAIN_LATER,
+    PING_FRAME,
 )
 from wsgi_bridge.protocols.handshake import Handshake
 from wsgi_bridge.protocols.http import ResponseError, error_response
-from wsgi_bridge.protocols.websocket import (
+from wsgi_bridge.protocols.states import (
     CLOSED,
     CLOSING,
     CONNECTING,
     OPEN,
-    WebSocketConnection,
+    TURN,
 )
+from wsgi_bridge.protocols.websocket import WebSocketConnection
+from wsgi_bridge.server.backlog import BLOCK_FACTOR, PONG_ROOM, has_room
 from wsgi_bridge.server.outbound import Outbound, Socket
+from wsgi_bridge.server.pace import Pace, Pause
 from wsgi_bridge.server.server import NEVER
 
 if TYPE_CHECKING:
@@ -41,8 +44,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 READ_SIZE = 65536
-# The policy `block` holds messages back up to this many write buffers, then closes.
-BLOCK_FACTOR = 4
 # What the machine raises for an answer it cannot encode; not a ResponseError when a type is wrong.
 INVALID_ANSWER = (ResponseError, TypeError, ValueError, AttributeError)
 # Group messages kept for a socket whose handshake is not answered yet.
@@ -57,10 +58,9 @@ class WebSocketOwner:
     """
 
     __slots__ = ("__weakref__", "_awaited", "_held", "_is_closing", "_is_disconnected",
-                 "_is_posted", "_is_reading", "_is_unanswered", "_was_open", "deadline", "machine",
-                 "out", "path",
-                 "reply_channel", "request", "sock", "sockets", "started",
-                 "watcher")  # fmt: skip
+                 "_is_going_on", "_is_posted", "_is_unanswered", "_pace", "_pings", "_was_open",
+                 "deadline", "is_reading", "machine", "out", "path", "reply_channel", "request",
+                 "silent_since", "sock", "sockets", "started", "watcher")  # fmt: skip
 
     def __init__(
         self,
@@ -87,13 +87,18 @@ class WebSocketOwner:
         self.deadline = NEVER
         sockets.server.timed.add(self)
         self._awaited = 0  # the event, and those before it, that `deadline` is about
-        self._is_reading = True
+        self.is_reading = True
         self._is_disconnected = False
         self._is_closing = False
         self._is_posted = False  # whether an event is about to be put on the layer
         self._is_unanswered = False  # whether a consumer's answer to the handshake is awaited
         self._was_open = False  # whether it came when the client had gone, and was to accept
+        self._is_going_on = False  # whether to go on with bytes that are held is due already
         self._held: list[Broadcast] | None = None
+        rate = sockets.server.settings.max_frame_rate
+        self._pace = Pace(rate) if rate else None
+        self.silent_since = 0.0  # when the ping was sent that nothing followed; 0: none
+        self._pings = None if sockets.pinger is None else sockets.pinger.add(self)
         watcher.start(self._on_readable)
 
     # Replies: messages from the layer
@@ -120,7 +125,7 @@ class WebSocketOwner:
         elif ack is not None and machine.state is OPEN and machine.acked >= self._awaited:
             self._await_acknowledgements()
         if self.out.size:
-            self._check_write_buffer()
+            self._check_backlog()
         self._process()
         if self._held is not None and machine.state is not CONNECTING:
             self._deliver_held(self._held)
@@ -137,7 +142,7 @@ class WebSocketOwner:
             self.deliver(dict(broadcast.message))
             return
         settings = self.sockets.server.settings
-        if self.out.size > settings.write_buffer and not self._has_room(settings.slow_client):
+        if self.out.size > settings.write_buffer and not has_room(self, settings.slow_client):
             self.sockets.server.counters.slow_client_lost_count += 1
             return
         try:
@@ -201,26 +206,11 @@ class WebSocketOwner:
         self.sockets.server.counters.invalid_answers_count += self.machine.ignored
         self.machine.ignored = 0
 
-    def _has_room(self, policy: str) -> bool:
-        """Apply the policy for a client that does not read; whether the message may be kept."""
-        limit = self.sockets.server.settings.write_buffer
-        if policy == "drop":
-            return False
-        if policy == "block" and self.out.size <= BLOCK_FACTOR * limit:
-            return True
-        logger.warning(
-            "closing %s: the client does not read, %d bytes wait", self.path, self.out.size
-        )
-        # Nothing is added behind the close frame: what waits is bounded, by `close_timeout` too.
-        self.machine.close(TRY_AGAIN_LATER, "client too slow")
-        self._process()
-        return False
-
-    def _check_write_buffer(self) -> None:
+    def _check_backlog(self) -> None:
         """A consumer's own answers are bounded too: it ran ahead of its client."""
-        limit = self.sockets.server.settings.write_buffer
-        if self.out.size > BLOCK_FACTOR * limit:
-            self._has_room("close")
+        self.machine.is_stalled = self.out.size > PONG_ROOM
+        if self.out.size > BLOCK_FACTOR * self.sockets.server.settings.write_buffer:
+            has_room(self, "close")
 
     # The socket
 
@@ -232,9 +222,12 @@ class WebSocketOwner:
         except OSError:
             data = b""
         if data:
+            self.silent_since = 0.0
             self.machine.receive_data(data)
+            if self._pace is not None:
+                self._keep_pace(self._pace)
             if self.out.size:
-                self._check_write_buffer()  # pongs, too, wait for a client that does not read
+                self._check_backlog()  # pongs, too, wait for a client that does not read
         else:
             self._take_eof()
         self._process()
@@ -252,24 +245,48 @@ class WebSocketOwner:
             self._take_eof()
         if machine.inbox:
             self._send_events()
+        if machine.hold is TURN and not self._is_going_on:
+            self._is_going_on = True
+            self.sockets.server.loop.run_callback(self._go_on)
         if machine.state is OPEN:
-            if machine.is_reading is not self._is_reading:
-                self._stop_reading() if self._is_reading else self._start_reading()
+            if machine.is_reading is not self.is_reading:
+                self._stop_reading() if self.is_reading else self._start_reading()
         elif machine.state is not CONNECTING:
             self._finish()
-        elif not machine.is_reading and self._is_reading:
+        elif not machine.is_reading and self.is_reading:
             self._stop_reading()
+
+    def _go_on(self) -> None:
+        """Look at bytes that were held: the others had their turn, or a pause is over."""
+        self._is_going_on = False
+        self.machine.go_on()
+        if self._pace is not None:
+            self._keep_pace(self._pace)
+        self._process()
+
+    def _keep_pace(self, pace: Pace) -> None:
+        """Do not read on for a while, if the client sent more frames than it may."""
+        machine, server = self.machine, self.sockets.server
+        delay = pace.take(machine.frames_count, server.clock())
+        if delay and machine.pause() and not self._is_going_on:
+            self._is_going_on = True
+            Pause(server, delay, self._go_on)
 
     def _start_reading(self) -> None:
         if not self._is_disconnected and not self.out.is_lost:
+            self.silent_since = 0.0  # a pong may be there, and was not read
             self.watcher.start(self._on_readable)
-            self._is_reading = True
+            self.is_reading = True
 
     def _stop_reading(self) -> None:
         self.watcher.stop()
-        self._is_reading = False
+        self.is_reading = False
 
     def _on_progress(self) -> None:
+        self.silent_since = 0.0
+        if self.machine.is_stalled and self.out.size <= PONG_ROOM:
+            self.machine.end_stall()
+            self._process()
         if self.machine.state is CLOSED:
             self._finish()
 
@@ -390,15 +407,41 @@ class WebSocketOwner:
             return False
         return True
 
+    # Pings
+
+    def ping(self, now: float) -> bool:
+        """Send a ping; whether a sign of the client is awaited from now on."""
+        if self.machine.state is not OPEN or self.silent_since:
+            return False
+        self.silent_since = now
+        if not self.out.write(PING_FRAME):
+            self._on_lost()
+        return True
+
+    def give_up(self, reason: str) -> None:
+        """The client is gone, without a word: 1006, and ``reason`` for the consumers."""
+        self._take_eof()
+        self.machine.close_reason = reason
+        self._process()
+
     # The end
 
     def stop(self, code: int) -> None:
-        """The server stops: 1012 to an open socket, 503 to a held handshake."""
+        """The server stops: 1012 to an open socket, soon, and 503 to a held handshake."""
         if self.machine.state is CONNECTING:
             self.answer_status(503, [(b"Retry-After", b"1")])
         else:
-            self.machine.close(code)
-            self._process()
+            self.sockets.close_soon(self, code)
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Close an open socket."""
+        self.machine.close(code, reason)
+        self._process()
+
+    def _leave_pings(self) -> None:
+        if self._pings is not None:
+            self._pings.discard(self)
+            self._pings = None
 
     def _lose(self) -> None:
         """Close the socket without waiting for the peer."""
@@ -415,7 +458,7 @@ class WebSocketOwner:
             self._is_closing = True
             self._set_deadline(self.sockets.server.settings.close_timeout)
         if machine.state is CLOSING:
-            if not self._is_reading:
+            if not self.is_reading:
                 self._start_reading()  # for the peer's close frame, whatever waits for a consumer
             return
         if not self._is_disconnected and (self.out.is_lost or not self.out.size):
@@ -426,6 +469,7 @@ class WebSocketOwner:
     def _disconnect(self) -> None:
         """Give up the socket; events that wait for a consumer still go out, in order."""
         self._is_disconnected = True
+        self._leave_pings()
         self._await_acknowledgements()
         self._stop_reading()
         if self.out.is_lost:
@@ -468,6 +512,7 @@ class WebSocketOwner:
     def detach(self) -> Socket:
         """Give the socket away, as it is; this connection is over and nobody is told."""
         self._is_disconnected = True
+        self._leave_pings()
         self._stop_reading()
         self.watcher.close()
         self.out.close()

@@ -97,3 +97,12 @@ def opened(*extensions: PerMessageDeflate) -> WebSocketConnection:
 def inbox(machine: WebSocketConnection) -> list[str | bytes]:
     """Return what waits for a consumer."""
     return list(machine.inbox or ())
+
+
+def consumed(machine: WebSocketConnection) -> list[str | bytes]:
+    """Take what is there as a consumer does, message for message, and return it."""
+    found = []
+    while (content := machine.next_message()) is not None:
+        found.append(content)
+        machine.acknowledge(machine.order)
+    return found

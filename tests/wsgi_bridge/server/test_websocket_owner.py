@@ -174,7 +174,7 @@ def test_a_socket_whose_consumer_is_slow_is_not_read(rig):
     with pytest.raises(TimeoutError):
         for _ in range(20):
             client.send(frame)
-    assert not owner._is_reading
+    assert not owner.is_reading
     assert len(owner.machine.inbox or ()) < 5
 
 
@@ -270,7 +270,7 @@ def test_a_ping_is_answered_while_the_consumer_is_slow(rig):
         (close_frame(1001, "bye"), 1001, "bye"),
         (client_frame(CLOSE), 1005, ""),
         (b"", 1006, ""),
-        (client_frame(TEXT, b"\xff"), 1007, "invalid start byte at position 0"),
+        (client_frame(TEXT, b"\xff"), 1007, "text is not UTF-8"),
     ],
 )
 def test_the_consumer_learns_of_the_end_once(rig, data, code, reason):
@@ -354,7 +354,7 @@ def test_a_close_is_seen_though_frames_wait_for_a_consumer(rig):
     owner, client = rig.open()
     client.send(client_frame(TEXT, b"a") + client_frame(TEXT, b"b"))
     rig.take()
-    wait_for(lambda: not owner._is_reading)
+    wait_for(lambda: not owner.is_reading)
     rig.reply(owner, {"close": True, "ack": 1})
     assert client.read_frame() == (CLOSE, (1000, ""))
     client.answer_close(1000)

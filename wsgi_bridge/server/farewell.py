@@ -1,0 +1,57 @@
+"""Farewell: the sockets of a server that stops are closed one after the other, in random order.
+
+Their clients come back, to whoever serves then. All at once they would be a stampede: ten thousand
+handshakes in the second in which the new worker has loaded the site.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wsgi_bridge.server.server import ProtocolServer
+    from wsgi_bridge.server.websocket import WebSocketOwner
+
+logger = logging.getLogger(__name__)
+
+# Sockets closed in a second, at least: a few are not worth a wait.
+SLOWEST = 200
+# Seconds between two steps.
+STEP = 0.02
+
+
+class Farewell:
+    """Closes the sockets that were added in one turn of the hub, within ``window`` seconds."""
+
+    def __init__(self, server: ProtocolServer, code: int, window: float) -> None:
+        self._clock = server.clock
+        self._code = code
+        self._window = window
+        self._owners: list[WebSocketOwner] = []
+        self._total = 0
+        self._started = 0.0
+        self._timer: Any = server.loop.timer(0, STEP)
+        self._timer.start(self.step)
+
+    def add(self, owner: WebSocketOwner) -> None:
+        """Close this one, too."""
+        self._owners.append(owner)
+
+    def step(self) -> None:
+        """Close those that are due."""
+        if not self._total:
+            random.shuffle(self._owners)
+            self._total, self._started = len(self._owners), self._clock()
+        owners, window = self._owners, min(self._window, self._total / SLOWEST)
+        elapsed = self._clock() - self._started
+        left = int(self._total * (1 - elapsed / window)) if elapsed < window else 0
+        while len(owners) > left:
+            try:
+                owners.pop().close(self._code)
+            except Exception:
+                logger.exception("a socket could not be closed")
+        if not owners:
+            self._timer.stop()
+            self._timer.close()
