@@ -20,7 +20,7 @@ BENCH_STAMP := $(VENV)/made-bench-$(SUM)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-core test-patched test-servers coverage lint format bench audit docs clean
+.PHONY: help demo test test-core test-patched test-servers coverage lint format bench conformance audit docs clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -76,6 +76,9 @@ format: | $(STAMP) ## put the code in order
 bench: | $(BENCH_STAMP) ## measure against the peers and write the table (ARGS)
 	@tools/need wrk redis-server
 	$(BIN)/python -m tests.benchmarks $(or $(ARGS),--markdown docs/topics/benchmark-results.md)
+
+conformance: | $(BENCH_STAMP) ## compare with the peers by the cases of Autobahn, write the table (ARGS)
+	$(BIN)/python -m tests.conformance $(or $(ARGS),--markdown docs/topics/conformance.md)
 
 audit: | $(STAMP) ## account for every message while processes are killed (ARGS)
 	@tools/need redis-server

@@ -25,8 +25,11 @@ APPS = "tests.benchmarks.apps"
 START_SECONDS = 20.0
 STOP_SECONDS = 10.0
 # gunicorn: "Listening at: http://127.0.0.1:4711 (123)"; uvicorn: "running on http://127.0.0.1:4711";
+# daphne: "Listening on TCP address 127.0.0.1:4711";
 # the processes of layers/ that have no port: "ready".
-LISTENING = re.compile(r"(?:Listening at:|running on) \w+://127\.0\.0\.1:(\d+)|^ready$", re.M)
+LISTENING = re.compile(
+    r"(?:Listening at: \w+://|running on \w+://|TCP address )127\.0\.0\.1:(\d+)|^ready$", re.M
+)
 # Where a layer of processes of one machine is by itself, unless the session has a place of its own.
 SHARED_MEMORY = Path("/dev/shm")
 

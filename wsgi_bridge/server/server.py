@@ -330,7 +330,10 @@ class ProtocolServer:
             except Exception:
                 logger.exception("what a deadline asks for failed")
         for function in self._often:
-            function()
+            try:
+                function()
+            except Exception:
+                logger.exception("what is done every tick failed")
         self._ticks += 1
         if self._ticks % SLOW_TICKS == 0:
             for function in self._slow:
