@@ -4,8 +4,8 @@ import argparse
 import platform
 import shlex
 import sys
-from dataclasses import replace
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from tests.benchmarks.report import table
@@ -62,10 +62,12 @@ def measure(server: Server, column: Column, options: argparse.Namespace) -> Find
     """Return what a column finds of a server that is started for it."""
     print(f"{column.name}: {server.name}", file=sys.stderr, flush=True)
     try:
-        with running(replace(server), None) as live:
-            return column.measure(live, options)
+        with running(server, None) as live:
+            found = column.measure(live, options)
     except RuntimeError as error:
-        return Finding("did not run", (str(error).splitlines()[0],))
+        found = Finding("did not run", (str(error).splitlines()[0],))
+    print(f"  {found.cell}", file=sys.stderr, flush=True)
+    return found
 
 
 def report(findings: dict[str, dict[str, Finding]], options: argparse.Namespace) -> str:
@@ -85,8 +87,11 @@ def report(findings: dict[str, dict[str, Finding]], options: argparse.Namespace)
 
 
 def _versions() -> str:
-    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    return f"Python {platform.python_version()}. {packages}."
+    found = []
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):  # ours may run from its folder
+            found.append(f"{name} {version(name)}")
+    return f"Python {platform.python_version()}. {', '.join(found)}."
 
 
 def main(arguments: list[str]) -> None:

@@ -50,6 +50,7 @@ from wsgi_bridge.protocols.frames import (
 )
 from wsgi_bridge.protocols.handshake import Handshake, encode_accept
 from wsgi_bridge.protocols.http import HttpExchange, ResponseError, error_response
+from wsgi_bridge.protocols.silence import SILENCE
 from wsgi_bridge.protocols.states import (
     ANSWERS,
     CLOSED,
@@ -65,22 +66,6 @@ from wsgi_bridge.protocols.texts import Fragments, Preview, is_plain_text
 # Frames that are no message by themselves (pings, fragments) taken in one turn of the hub: some
 # milliseconds at most. A peer that floods us with them gets its turn, and no more.
 FRAMES_A_TURN = 128
-
-
-class _Silence:
-    """The logger given to the library: logging connections is their owner's to do."""
-
-    def isEnabledFor(self, level: int) -> bool:  # noqa: ARG002, N802 - as logging has it
-        return False
-
-    def info(self, *args: object, **kwargs: object) -> None:
-        """Drop it."""
-
-    error = debug = info
-
-
-_SILENCE: Any = _Silence()
-
 
 CONT, TEXT, BINARY = Opcode.CONT, Opcode.TEXT, Opcode.BINARY
 # The opcodes that the library looks at whatever waits for a consumer.
@@ -253,7 +238,7 @@ class WebSocketConnection:
 
     def open(self, extensions: Sequence[Extension]) -> None:
         """Go on as an open connection with these extensions."""
-        self._protocol = Protocol(SERVER, max_size=self.max_size, logger=_SILENCE)
+        self._protocol = Protocol(SERVER, max_size=self.max_size, logger=SILENCE)
         self._protocol.extensions = list(extensions)
         for extension in extensions:
             if isinstance(extension, PerMessageDeflate):
