@@ -48,11 +48,15 @@ def measure_autobahn(server: Running, options: argparse.Namespace) -> Finding:
             stuck.append(f"group {group} did not end within {patience:g} s")
     bad = [case for case in cases if not case.is_good]
     tolerated = sum(case.is_passed for case in bad)
-    cell = f"{len(cases) - len(bad)} of {len(cases)}"
-    if bad:
-        cell += f"; {tolerated} non-strict, {len(bad) - tolerated} failed"
-    if stuck:
-        cell += f"; {len(stuck)} groups without end"
+    missing = sum(case.behavior == "UNIMPLEMENTED" for case in bad)
+    counts = {
+        "non-strict": tolerated,
+        "not implemented": missing,
+        "failed": len(bad) - tolerated - missing,
+        "group without an end": len(stuck),
+    }
+    told = [f"{count} {name}" for name, count in counts.items() if count]
+    cell = "; ".join([f"{len(cases) - len(bad)} of {len(cases)}", *told])
     return Finding(cell, (*_describe(bad), *stuck))
 
 
