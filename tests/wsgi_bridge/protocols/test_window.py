@@ -14,7 +14,7 @@ from tests.wsgi_bridge.protocols.frames import (
     opened,
 )
 from wsgi_bridge.messages import MAX_WINDOW
-from wsgi_bridge.protocols.websocket import State
+from wsgi_bridge.protocols.states import State
 
 
 def talking(window, frames=9):
