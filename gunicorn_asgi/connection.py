@@ -15,9 +15,9 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from gunicorn_asgi.left_requests import Concerned, describe, leave_will, tell_gone
 from gunicorn_asgi.reader import RequestReader
 from gunicorn_asgi.request import Request, RequestError
-from gunicorn_asgi.request_will import RequestWill
 from wsgi_bridge.exceptions import ChannelFull, ChannelLayerError, ChannelLayerUnavailable
 from wsgi_bridge.protocols.broadcast import Broadcast
 from wsgi_bridge.protocols.handshake import HandshakeError
@@ -30,11 +30,11 @@ from wsgi_bridge.protocols.http import (
     ResponseError,
     error_response,
 )
+from wsgi_bridge.server.body_clock import BodyClock
 from wsgi_bridge.server.outbound import Outbound, Socket
 from wsgi_bridge.server.request_body import RequestBody
 from wsgi_bridge.server.response_flow import ResponseFlow
 from wsgi_bridge.server.server import NEVER
-from wsgi_bridge.server.wills import WILL_AFTER
 
 if TYPE_CHECKING:
     from gunicorn_asgi.proxy_protocol import ProxyHeader
@@ -44,8 +44,6 @@ logger = logging.getLogger(__name__)
 
 READ_SIZE = 65536
 READ = 1  # libev's EV_READ
-# Seconds between two reads of a body that is awaited whole; nginx's client_body_timeout.
-BODY_TIMEOUT = 60.0
 # Seconds that an answer is awaited for a client that sends no more: most have gone. nginx's
 # `proxy_ignore_client_abort off` waits for none.
 GONE_TIMEOUT = 10.0
@@ -58,8 +56,9 @@ OVERRUN_FACTOR = 4
 class HttpConnection:
     """The owner of one client's socket, until it closes or becomes a WebSocket."""
 
-    __slots__ = ("__weakref__", "_body", "_exchange", "_flow", "_is_eof", "_is_fresh",
-                 "_is_head_begun", "_is_reading", "_queue", "_reader", "_refusal",
+    __slots__ = ("__weakref__", "_body", "_body_clock", "_exchange", "_flow", "_is_eof",
+                 "_is_fresh", "_is_head_begun", "_is_held", "_is_reading", "_queue", "_reader",
+                 "_refusal",
                  "_reply_channel", "_request", "_response_headers", "_watcher", "_will",
                  "client", "deadline", "http", "out", "scheme", "server",
                  "sock")  # fmt: skip
@@ -71,7 +70,7 @@ class HttpConnection:
         self.client = client
         self.server = server
         self.scheme = "http"
-        self.out = Outbound(http.loop, sock, self._on_progress, self._on_lost)
+        self.out = Outbound(http.loop, sock, self._on_progress, self._on_lost, http.stalls)
         self._reader = RequestReader(self, http.policy, client[0] if client else None)
         self._request: Request | None = None
         self._exchange: HttpExchange | None = None
@@ -80,10 +79,13 @@ class HttpConnection:
         self._refusal: RequestError | None = None  # to be answered when all before it is
         self._is_eof = False  # nothing more is read from the client
         self._is_reading = True
+        self._is_held = False  # the next request, until the client has read more of its answers
         self._body: RequestBody | None = None  # of a request that does not come as a whole
+        self._body_clock: BodyClock | None = None  # of a request that does, but not at once
         self._flow: ResponseFlow | None = None  # of a response that does not
         self._response_headers: Any = ()
-        self._will: RequestWill | None = None
+        # Channels that others close should this process die; None if no will was left.
+        self._will: Concerned | None = None
         self._watcher = http.loop.io(sock.fileno(), READ)
         self._watcher.start(self._on_readable)
         self._is_head_begun = False
@@ -110,15 +112,19 @@ class HttpConnection:
             self._refuse(exc)
             return
         if self._exchange is None:
-            self._await_head()
+            self._await_request(len(data))
         elif self._queue or (self._body is not None and not self._body.is_open):
             self._stop_reading()
 
-    def _await_head(self) -> None:
+    def _await_request(self, size: int) -> None:
         """Time a request's head from its first byte on: absolutely, not from read to read."""
-        if self._reader.is_in_body:  # a short one, which comes with its request
+        if self._body_clock is not None:
+            self._body_clock.take(size)
+        elif self._reader.is_in_body:  # a short one, which comes with its request
             self._is_head_begun = True
-            self.deadline = self.http.clock() + BODY_TIMEOUT
+            self.deadline = NEVER
+            self._body_clock = BodyClock(self.http.server, self._on_body_late)
+            self._body_clock.start()
         elif not self._is_head_begun and not self._reader.is_idle:
             self._is_head_begun = True
             self.deadline = self.http.clock() + self.http.head_timeout
@@ -154,13 +160,28 @@ class HttpConnection:
             self.out.write(exchange.encode(response, self.http.server.preamble))
         self._close_gracefully()
 
+    def _stop_body_clock(self, clock: BodyClock) -> None:
+        clock.stop()
+        self._body_clock = None
+
+    def _on_body_late(self) -> None:
+        late = RequestError(408, "the body of the request came too slowly")
+        if self._exchange is None:
+            self._refuse(late)
+        elif self._exchange.state is WAITING:
+            self._abandon_body()
+            self._answer(late.status, reason=str(late))
+        else:
+            self._on_lost()
+
     # Requests, as the reader finds them
 
     def take_request(self, request: Request) -> None:
         """Handle a request now, or after those before it."""
         if self._exchange is not None or self._queue:
-            if self._queue is None:
-                self._queue = deque()
+            self._queue = self._queue or deque()
+            if len(self._queue) >= self.http.settings.max_pipelined:
+                raise RequestError(429, "too many requests at once")
             self._queue.append(request)
         else:
             self._begin(request)
@@ -195,6 +216,8 @@ class HttpConnection:
         http = self.http
         self._request = request
         self._is_head_begun = self._is_fresh = False
+        if self._body_clock is not None:
+            self._stop_body_clock(self._body_clock)
         request.started = now = http.clock()
         self.deadline = now + http.http_timeout
         if request.is_upgrade:
@@ -209,7 +232,7 @@ class HttpConnection:
             self._reply_channel, scheme, http.root_path, self.client, self.server
         )
         if not request.is_complete:
-            self._body = RequestBody(http.server, request.expects_continue)
+            self._body = RequestBody(http.server, request.expects_continue, self._on_body_late)
             message["body_channel"] = self._body.channel
             if not self._body.is_open:
                 self._stop_reading()
@@ -262,7 +285,7 @@ class HttpConnection:
         try:
             data = exchange.encode(message, self.http.server.preamble)
         except ResponseError as exc:
-            logger.error("response to %s cannot be sent: %s", self._describe(), exc)
+            logger.error("response to %s cannot be sent: %s", describe(self._request), exc)
             self.http.server.counters.invalid_answers_count += 1
             self._response_headers = ()  # whatever they are, the access log cannot show them
             data = exchange.encode(error_response(500), self.http.server.preamble)
@@ -298,7 +321,7 @@ class HttpConnection:
         self.deliver(dict(broadcast.message))
 
     def _prepare_response(self, exchange: HttpExchange, message: dict[str, Any]) -> None:
-        if not self._is_eof:
+        if not self._is_eof or self._refusal is not None:
             self.deadline = NEVER
         request = self._request
         if request is not None and not request.is_complete:
@@ -317,7 +340,7 @@ class HttpConnection:
         if self._flow is not None:
             self._flow.take(len(message.get("content", b"")), self.out.size)
         elif self.out.size > OVERRUN_FACTOR * self.http.settings.write_buffer:
-            logger.warning("closing %s: the client does not read", self._describe())
+            logger.warning("closing %s: the client does not read", describe(self._request))
             self.http.server.counters.slow_client_lost_count += 1
             self._on_lost()
 
@@ -328,8 +351,8 @@ class HttpConnection:
         self._exchange = None
         http.server.unregister(self._reply_channel)
         if self._will is not None:
-            self._will.revoke()
             self._will = None
+            http.server.wills.revoke(self._reply_channel)
         self._reply_channel = ""
         if http.access_log is not None and request is not None:
             self._log(request, exchange)
@@ -337,12 +360,24 @@ class HttpConnection:
             self._clear_channels(exchange)
         if not exchange.keep_alive:
             self._close_gracefully()
+        elif self._queue or self._is_eof or self.out.size:
+            self._go_on()
+        else:
+            self.deadline = http.clock() + http.keepalive
+
+    def _go_on(self) -> None:
+        """Take the next request, unless the client is to read more of its answers first."""
+        if self.out.size > self.http.settings.write_buffer:
+            self._is_held = True
+            self.deadline = NEVER
+            self._stop_reading()
         elif self._queue:
             self._begin_next(self._queue)
         elif self._is_eof:
             self._end()
         else:
-            self.deadline = http.clock() + http.keepalive
+            self.deadline = self.http.clock() + self.http.keepalive
+            self._start_reading()
 
     def _begin_next(self, queue: deque[Request]) -> None:
         """Go on with what was asked meanwhile."""
@@ -368,10 +403,6 @@ class HttpConnection:
         self.http.access_log(
             entry, exchange.status, self._response_headers, exchange.content_sent, seconds
         )
-
-    def _describe(self) -> str:
-        request = self._request
-        return "no request" if request is None else f"{request.method} {request.target[:200]!r}"
 
     # WebSocket
 
@@ -410,10 +441,12 @@ class HttpConnection:
             self._abandon_body()
             self._answer(504)
         elif self._is_head_begun:
+            self.http.server.counters.late_requests_count += 1
             self._refuse(RequestError(408, "the request took too long to come"))
         elif not self._reader.is_idle:  # a head that began behind the last request
             self._is_head_begun = True
-            self.deadline = self.http.clock() + self.http.head_timeout - self.http.keepalive
+            left = max(0.0, self.http.head_timeout - self.http.keepalive)
+            self.deadline = self.http.clock() + left
         elif not self.out.size:  # else the client is still reading the last answer
             self._close()  # idle: gunicorn's ``keepalive``
 
@@ -449,14 +482,13 @@ class HttpConnection:
         else:
             self._close()
 
-    def leave_will(self, now: float) -> None:
+    def leave_will(self) -> None:
         """Have others tell whom it concerns that the client is gone, should this process die."""
         request = self._request
-        if request is None or self._exchange is None or now - request.started < WILL_AFTER:
-            return
-        if self._will is None:
-            self._will = RequestWill(self.http.server.wills, self._reply_channel, request.path)
-        self._will.renew(self._flow, self._body)
+        if request is not None and self._exchange is not None:
+            self._will = leave_will(
+                self.http.server, self._reply_channel, request, self._flow, self._body, self._will
+            )
 
     def _abandon_body(self) -> None:
         if self._body is not None:
@@ -466,19 +498,16 @@ class HttpConnection:
         self._abandon_body()
         if self._flow is not None:
             self._flow.close()
-        request = self._request
-        if request is not None:
-            message = {"reply_channel": self._reply_channel, "path": request.path}
-            self.http.server.deliver_posts()  # the request goes before
-            try:
-                self.http.layer.hand_over("http.disconnect", message)
-            except ChannelLayerError as exc:
-                logger.info("nobody heard that %s was left: %r", self._describe(), exc)
+        if self._request is not None:
+            tell_gone(self.http.server, self._reply_channel, self._request)
 
     def _on_progress(self) -> None:
         if self._flow is not None:
             self._flow.report(self.out.size)
-        if self._exchange is not None or self.out.size:
+        if self._is_held and self.out.size <= self.http.settings.write_buffer:
+            self._is_held = False
+            self._go_on()
+        elif self._is_held or self._exchange is not None or self.out.size:
             return
         if self._is_eof:
             self._close_gracefully()
@@ -519,5 +548,7 @@ class HttpConnection:
     def _leave(self) -> None:
         self.out.close()
         self._queue = None
+        if self._body_clock is not None:
+            self._stop_body_clock(self._body_clock)
         self.http.server.timed.discard(self)
         self.http.connections.discard(self)

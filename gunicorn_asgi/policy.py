@@ -87,6 +87,11 @@ class RequestPolicy:
         """Bytes that a whole head may have."""
         return self.line + self.fields * (self.field_size + len(b"\r\n"))
 
+    def is_proxy(self, peer: str | None) -> bool:
+        """Whether a peer may speak for others; None is the peer of a Unix socket."""
+        speaks_proxy = self.proxy_protocol != "off" and self.proxies.includes(peer)
+        return speaks_proxy or self.forwarders.includes(peer)
+
 
 def read_policy(cfg: Any) -> RequestPolicy:
     """Return the policy that a gunicorn configuration asks for."""

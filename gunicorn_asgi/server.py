@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import _socket
+import contextlib
 import errno
 import logging
 import os
 import socket
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
+from gunicorn_asgi.addresses import REFUSAL, AddressLimit
 from gunicorn_asgi.connection import HttpConnection
 from gunicorn_asgi.policy import RequestPolicy
 from wsgi_bridge.server.server import NEVER, ProtocolServer
 from wsgi_bridge.server.sockets import READ, WebSockets
+from wsgi_bridge.server.stalls import Stalls
 
 logger = logging.getLogger(__name__)
 
@@ -22,8 +26,6 @@ logger = logging.getLogger(__name__)
 MAX_ACCEPT = 64
 # Seconds without accepting when the process is out of descriptors.
 ACCEPT_PAUSE = 0.5
-# Seconds for a request's head when ``keepalive`` is 0, and at least.
-HEAD_TIMEOUT = 10.0
 
 _OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
@@ -72,7 +74,10 @@ class HttpServer:
         self.max_connections = max_connections
         self.is_last = not keepalive  # whether each request is the last one of its connection
         self.keepalive = keepalive
-        self.head_timeout = max(keepalive, HEAD_TIMEOUT)
+        self.head_timeout = self.settings.head_timeout or NEVER
+        self.stalls = Stalls(server)
+        limit = self.settings.max_connections_per_address
+        self._addresses = AddressLimit(limit, policy.is_proxy) if limit else None
         self.http_timeout = self.settings.http_timeout or NEVER
         self._max_requests = max_requests
         self._on_exhausted = on_exhausted
@@ -104,9 +109,8 @@ class HttpServer:
             connection.stop(0)
 
     def _leave_wills(self) -> None:
-        now = self.clock()
         for connection in list(self.connections):
-            connection.leave_will(now)
+            connection.leave_will()
 
     def count_request(self) -> bool:
         """Count a request; whether its connection may have another."""
@@ -117,13 +121,31 @@ class HttpServer:
             self._on_exhausted()
         return not self.is_last
 
-    def add_connection(self, sock: _socket.socket, client: Any, address: Any) -> None:
+    def add_connection(self, sock: ClientSocket, client: Any, address: Any) -> None:
         """Own an accepted socket."""
+        if self._addresses is not None and client is not None:
+            key = self._addresses.admit(client[0])
+            if key is None:
+                self._refuse_address(sock)
+                return
+            sock.on_close = partial(self._on_left, self._addresses, key)
         self.server.counters.connections += 1
         HttpConnection(self, sock, client, address)
         if self.server.counters.connections >= self.max_connections:
             for listener in self._listeners:
                 listener.pause()
+
+    def _refuse_address(self, sock: ClientSocket) -> None:
+        """Say why, if the kernel takes it, and waste no more on a client that has too much."""
+        self.server.counters.refused_address_count += 1
+        sock.on_close = None
+        with contextlib.suppress(OSError):
+            sock.send(REFUSAL)
+        sock.close()
+
+    def _on_left(self, addresses: AddressLimit, key: str) -> None:
+        addresses.leave(key)
+        self.on_closed()
 
     def on_closed(self) -> None:
         """A client's socket was closed: there is room for another."""

@@ -17,6 +17,23 @@ ENVIRONMENT_PREFIX = "ASGI_"
 SlowClientPolicy = Literal["drop", "close", "block"]
 Consumers = Literal["local", "none"]
 
+# Seconds for a request's head, from its first byte to its last. Apache's mod_reqtimeout gives 20 to
+# 40, nginx's client_header_timeout 60; it is 8 KB at most.
+HEAD_TIMEOUT = 10.0
+# Seconds over which the rate of a request's body is measured. nginx's client_body_timeout.
+BODY_TIMEOUT = 60.0
+# Bytes a second. Kestrel's MinRequestBodyDataRate; a telephone on 2G has ten times as much.
+MIN_BODY_RATE = 240
+# Seconds over which it is measured how fast a client takes its response. nginx's send_timeout.
+WRITE_TIMEOUT = 60.0
+# Bytes a second; Kestrel's MinResponseDataRate.
+MIN_WRITE_RATE = 240
+# Requests that wait behind the one at work, on one connection. Clients that pipeline at all have a
+# few dozen; a read of 64 KB could bring two thousand.
+MAX_PIPELINED = 100
+# Connections from one address in one process; 0 for no limit. An office behind one address has
+# hundreds, and a server behind a proxy sees one: a limit is the site's to choose (as in nginx).
+MAX_CONNECTIONS_PER_ADDRESS = 0
 # Seconds until the first response message. Browsers themselves give up at 300 s.
 HTTP_TIMEOUT = 300.0
 # Seconds for a consumer to answer the opening handshake. Daphne's websocket_connect_timeout is 20.
@@ -51,6 +68,56 @@ class Settings:
     value is out of range, naming the setting and what it takes.
     """
 
+    head_timeout: float = field(
+        default=HEAD_TIMEOUT,
+        metadata={
+            "doc": "Seconds for a request's head, from its first byte on (a new connection's first "
+            "request: from its opening); then 408. 0: no limit."
+        },
+    )
+    body_timeout: float = field(
+        default=BODY_TIMEOUT,
+        metadata={
+            "doc": "Seconds over which the rate of a request's body is measured, while somebody "
+            "waits for it. 0: a client may take as long as it likes."
+        },
+    )
+    min_body_rate: int = field(
+        default=MIN_BODY_RATE,
+        metadata={
+            "doc": "Bytes a second that a request's body must bring, on the average of each "
+            "`body_timeout`; else 408. 0: one byte in that time is enough."
+        },
+    )
+    write_timeout: float = field(
+        default=WRITE_TIMEOUT,
+        metadata={
+            "doc": "Seconds over which the rate is measured at which a client takes a response "
+            "that waits for it. 0: it may take as long as it likes."
+        },
+    )
+    min_write_rate: int = field(
+        default=MIN_WRITE_RATE,
+        metadata={
+            "doc": "Bytes a second of a waiting response that its client must take, on the average "
+            "of each `write_timeout`; else the connection is reset. 0: one byte is enough."
+        },
+    )
+    max_pipelined: int = field(
+        default=MAX_PIPELINED,
+        metadata={
+            "doc": "Requests that may wait behind the one at work, on one connection. What comes "
+            "with the one too many is answered with 429, after the others, and not read on."
+        },
+    )
+    max_connections_per_address: int = field(
+        default=MAX_CONNECTIONS_PER_ADDRESS,
+        metadata={
+            "doc": "Connections that one address (of IPv6, one /64) may have in one process; more "
+            "are answered with 503 before they ask, and closed. Unix sockets and the proxies of "
+            "`forwarded_allow_ips` are not counted. 0: no limit."
+        },
+    )
     http_timeout: float = field(
         default=HTTP_TIMEOUT,
         metadata={"doc": "Seconds until the first message of a response; then 504. 0: no limit."},

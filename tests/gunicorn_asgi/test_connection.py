@@ -159,7 +159,7 @@ def test_an_answer_has_its_time():
 
 
 def test_an_upload_takes_as_long_as_it_takes_and_the_answer_has_its_time_after_it():
-    with HttpRig(http_timeout=30) as rig:
+    with HttpRig(http_timeout=30, body_timeout=0) as rig:
         client = rig.accept(post(BIG))
         request = rig.request()
         for piece in (b"as", b"slow", b"as", b"can be"):
@@ -172,7 +172,7 @@ def test_an_upload_takes_as_long_as_it_takes_and_the_answer_has_its_time_after_i
 
 
 def test_a_short_body_is_awaited_as_long_as_it_grows():
-    with HttpRig() as rig:
+    with HttpRig(min_body_rate=0) as rig:
         client = rig.accept(post(6))
         for piece in (b"sl", b"ow", b"ly"):
             settle()

@@ -14,11 +14,10 @@ from tests.integration.wire import Wire, ask, open_wire, request
 pytestmark = pytest.mark.integration
 
 SITE = "tests.apps.site:application"
-IMPATIENT = "tests.apps.impatient:application"  # half a second for a head
 LATE = 0.75  # seconds past its time at which a deadline is noticed at the latest, on a busy machine
 
 # One server for all that has to do with these times.
-SERVER = {"app": IMPATIENT, "args": ["--keep-alive", "1"]}
+SERVER = {"app": SITE, "args": ["--keep-alive", "1"], "env": {"ASGI_HEAD_TIMEOUT": "1"}}
 
 
 def wait_for_end(wire: Wire) -> float:

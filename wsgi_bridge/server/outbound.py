@@ -8,9 +8,13 @@ its sources back (MESSAGES.md section 3, ``write_buffer``).
 from __future__ import annotations
 
 import socket
+import struct
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wsgi_bridge.server.stalls import Stalls
 
 # Bytes handed to the kernel in one call; Linux's default send buffer grows to 4 MiB, and a longer
 # copy would only be cut.
@@ -19,17 +23,20 @@ WRITE = 2  # libev's EV_WRITE
 
 Socket = Any  # the C socket, socket.socket or gevent's: send, recv, fileno, close, shutdown
 
+# SO_LINGER with no time: the kernel throws away what it still holds, and resets the connection.
+_NO_LINGER = struct.pack("ii", 1, 0)
+
 
 class Outbound:
     """Writes for one socket. Owned by the connection that reads it.
 
     ``on_progress`` is called in the hub whenever waiting bytes went out (``size`` has shrunk);
     ``on_lost`` once, when the peer is gone. Neither is called from inside ``write``, which returns
-    False instead.
+    False instead. ``stalls`` ends the wait for a client that does not read, if somebody is to.
     """
 
-    __slots__ = ("_loop", "_on_lost", "_on_progress", "_queue", "_watcher", "is_lost", "size",
-                 "sock", "total")  # fmt: skip
+    __slots__ = ("_loop", "_on_lost", "_on_progress", "_queue", "_stalls", "_watcher", "is_lost",
+                 "size", "sock", "total")  # fmt: skip
 
     def __init__(
         self,
@@ -37,6 +44,7 @@ class Outbound:
         sock: Socket,
         on_progress: Callable[[], None],
         on_lost: Callable[[], None],
+        stalls: Stalls | None = None,
     ) -> None:
         self.sock = sock
         self.size = 0  # bytes that wait
@@ -45,6 +53,7 @@ class Outbound:
         self._loop = loop
         self._on_progress = on_progress
         self._on_lost = on_lost
+        self._stalls = stalls
         self._queue: deque[memoryview] | None = None
         self._watcher: Any = None
 
@@ -73,9 +82,16 @@ class Outbound:
         self.size = 0
         self._queue = None
         if self._watcher is not None:
-            self._watcher.stop()
-            self._watcher.close()
-            self._watcher = None
+            self._forget_waiting()
+
+    def give_up(self) -> None:
+        """The peer does not read: it is lost, and so is what the kernel holds for it."""
+        try:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        except OSError:
+            self.is_lost = True  # it has gone by itself
+        self.close()
+        self._on_lost()
 
     def shutdown(self) -> None:
         """Tell the peer that no more comes."""
@@ -91,6 +107,8 @@ class Outbound:
             self._watcher = self._loop.io(self.sock.fileno(), WRITE)
         if not self.size:
             self._watcher.start(self._on_writable)
+            if self._stalls is not None:
+                self._stalls.add(self)
         self._queue.append(data)
         self.size += len(data)
 
@@ -106,10 +124,16 @@ class Outbound:
             return
         if not self.size:
             # An idle connection keeps neither watcher nor queue: there may be ten thousand.
-            self._watcher.stop()
-            self._watcher.close()
-            self._watcher = self._queue = None
+            self._forget_waiting()
+            self._queue = None
         self._on_progress()
+
+    def _forget_waiting(self) -> None:
+        self._watcher.stop()
+        self._watcher.close()
+        self._watcher = None
+        if self._stalls is not None:
+            self._stalls.discard(self)
 
     def _send_queue(self, queue: deque[memoryview]) -> None:
         """Send the queue's head, joined, once: the loop comes back while the socket is writable."""

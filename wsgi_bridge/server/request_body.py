@@ -7,10 +7,12 @@ channel full waits here, a window and one read of the socket at most, and is tri
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from wsgi_bridge.exceptions import ChannelFull, ChannelLayerError, ChannelLayerUnavailable
 from wsgi_bridge.protocols.http import BodyFlow
+from wsgi_bridge.server.body_clock import BodyClock
 
 if TYPE_CHECKING:
     from wsgi_bridge.server.server import ProtocolServer
@@ -28,17 +30,24 @@ class RequestBody:
     """The body of one request. Owned by the connection that reads it; all in the hub.
 
     ``channel`` is where its chunks go. ``is_complete`` says that the last one has been sent, or
-    that no more will be.
+    that no more will be. ``on_late`` is called when it comes too slowly, if its client is timed.
     """
 
-    __slots__ = ("_flow", "_pending", "_server", "channel", "is_complete")
+    __slots__ = ("_clock", "_flow", "_pending", "_server", "channel", "is_complete")
 
-    def __init__(self, server: ProtocolServer, expects_continue: bool) -> None:
+    def __init__(
+        self,
+        server: ProtocolServer,
+        expects_continue: bool,
+        on_late: Callable[[], None] | None = None,
+    ) -> None:
         self._server = server
+        self._clock = None if on_late is None else BodyClock(server, on_late)
         self._flow = BodyFlow(expects_continue)
         self._pending: list[bytes] | None = None  # what found the channel full
         self.channel = server.layer.new_channel(BODY_CHANNEL)
         self.is_complete = False
+        self._time_client()
 
     @property
     def is_open(self) -> bool:
@@ -47,22 +56,32 @@ class RequestBody:
 
     def open_window(self, window: int) -> bytes:
         """Let the reader have ``window`` bytes in all; return what must be written first."""
-        return b"" if self.is_complete else self._flow.open(window)
+        if self.is_complete:
+            return b""
+        was_open = self._flow.is_open
+        interim = self._flow.open(window)
+        if not was_open:
+            self._time_client()
+        return interim
 
     def send(self, data: bytes) -> None:
         """Send bytes on."""
         self._flow.taken += len(data)
+        if self._clock is not None:
+            self._clock.take(len(data))
+            if not self._flow.is_open:
+                self._clock.stop()
         self._send_chunk(data)
 
     def finish(self) -> None:
         """Say that this was all."""
-        self.is_complete = True
+        self._complete()
         self._send_chunk(b"")
 
     def abandon(self) -> None:
         """Tell the reader that the rest does not come."""
         if not self.is_complete:
-            self.is_complete = True
+            self._complete()
             self._pending = None
             self._send_closed()
 
@@ -72,6 +91,15 @@ class RequestBody:
             self._server.layer.receive_many([self.channel], _DISCARD_LIMIT)
             self.abandon()
         self._pending = None
+
+    def _time_client(self) -> None:
+        if self._clock is not None and self._flow.is_open:
+            self._clock.start()
+
+    def _complete(self) -> None:
+        self.is_complete = True
+        if self._clock is not None:
+            self._clock.stop()
 
     def _send_chunk(self, data: bytes) -> None:
         if self._pending is not None:

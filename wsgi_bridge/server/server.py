@@ -79,6 +79,8 @@ class Counters:
     websocket_messages_count: int = 0
     websocket_sent_count: int = 0
     refused_full_count: int = 0
+    refused_address_count: int = 0
+    late_requests_count: int = 0
     slow_client_lost_count: int = 0
     silent_clients_count: int = 0
     unacknowledged_count: int = 0
