@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _socket
 import contextlib
+import enum
 import errno
 import logging
 import os
@@ -15,14 +16,14 @@ from typing import Any
 from gunicorn_asgi.addresses import REFUSAL, AddressLimit
 from gunicorn_asgi.connection import HttpConnection
 from gunicorn_asgi.policy import RequestPolicy
+from gunicorn_asgi.shares import Courtesy, Share
 from wsgi_bridge.server.server import NEVER, ProtocolServer
 from wsgi_bridge.server.sockets import READ, WebSockets
 from wsgi_bridge.server.stalls import Stalls
 
 logger = logging.getLogger(__name__)
 
-# Connections accepted at one wake-up. With siblings on the same listener, one: whoever took a
-# hundred would serve them alone while the others idle (gunicorn's PR 2266).
+# Connections accepted at one wake-up.
 MAX_ACCEPT = 64
 # Seconds without accepting when the process is out of descriptors.
 ACCEPT_PAUSE = 0.5
@@ -82,6 +83,7 @@ class HttpServer:
         self._max_requests = max_requests
         self._on_exhausted = on_exhausted
         self._listeners: list[Listener] = []
+        self._share: Share | None = None
         if server.wills:
             server.watch_slowly(self._leave_wills)
 
@@ -90,13 +92,24 @@ class HttpServer:
         """The server's own response fields."""
         return self.server.preamble
 
-    def listen(self, sockets: Iterable[Any], has_siblings: bool) -> None:
-        """Accept from gunicorn's listening sockets."""
-        max_accept = 1 if has_siblings else MAX_ACCEPT
-        self._listeners = [Listener(self, sock, max_accept) for sock in sockets]
+    def listen(self, sockets: Iterable[Any], share: Share | None = None) -> None:
+        """Accept from gunicorn's listening sockets; ``share`` is with whom others accept, too."""
+        self._share = share
+        if share is not None:
+            share.set_count(0)
+            share.give_sign()
+            self.server.watch_slowly(share.give_sign)
+        self._listeners = [Listener(self, sock) for sock in sockets]
+
+    def has_its_share(self) -> bool:
+        """Whether a sibling should have the next connection."""
+        share = self._share
+        return share is not None and share.is_full(self.server.counters.connections)
 
     def stop_listening(self) -> None:
         """Accept no more."""
+        if self._share is not None:
+            self._share.leave()
         for listener in self._listeners:
             listener.close()
         self._listeners = []
@@ -131,9 +144,11 @@ class HttpServer:
             sock.on_close = partial(self._on_left, self._addresses, key)
         self.server.counters.connections += 1
         HttpConnection(self, sock, client, address)
+        if self._share is not None:
+            self._share.set_count(self.server.counters.connections)
         if self.server.counters.connections >= self.max_connections:
             for listener in self._listeners:
-                listener.pause()
+                listener.pause(Pause.FULL)
 
     def _refuse_address(self, sock: ClientSocket) -> None:
         """Say why, if the kernel takes it, and waste no more on a client that has too much."""
@@ -151,20 +166,30 @@ class HttpServer:
         """A client's socket was closed: there is room for another."""
         counters = self.server.counters
         counters.connections -= 1
+        if self._share is not None:
+            self._share.set_count(counters.connections)
         if counters.connections == self.max_connections - 1:
             for listener in self._listeners:
-                listener.resume()
+                listener.resume(Pause.FULL)
+
+
+class Pause(enum.Enum):
+    """Why a listener does not accept for now."""
+
+    FULL = enum.auto()  # there are as many connections as may be
+    RESTING = enum.auto()  # there are no descriptors left
+    COURTESY = enum.auto()  # a sibling goes first
 
 
 class Listener:
     """One listening socket. A full server does not poll it: the kernel's backlog waits."""
 
-    __slots__ = ("_address", "_family", "_http", "_max_accept", "_sock", "_timer", "_watcher")
+    __slots__ = ("_address", "_courtesy", "_family", "_http", "_pauses", "_sock", "_timer",
+                 "_watcher")  # fmt: skip
 
-    def __init__(self, http: HttpServer, sock: Any, max_accept: int) -> None:
+    def __init__(self, http: HttpServer, sock: Any) -> None:
         """Accept from ``sock``, gunicorn's wrapper of a listening socket, which stays open."""
         self._http = http
-        self._max_accept = max_accept
         # A duplicate of our own: gunicorn's may be a patched one, and is not ours to close.
         self._sock = socket.socket(fileno=os.dup(sock.fileno()))
         self._sock.setblocking(False)
@@ -173,19 +198,30 @@ class Listener:
         self._address = [name[0], name[1]] if isinstance(name, tuple) else None
         self._timer: Any = None
         self._watcher: Any = http.loop.io(self._sock.fileno(), READ)
-        self.resume()
+        self._courtesy = Courtesy(
+            http.loop,
+            http.has_its_share,
+            pause=partial(self.pause, Pause.COURTESY),
+            resume=partial(self.resume, Pause.COURTESY),
+            accept=self._accept_left,
+        )
+        self._pauses: set[Pause] = set()
+        self._watcher.start(self._on_readable)
 
-    def pause(self) -> None:
+    def pause(self, why: Pause) -> None:
         """Do not accept for now."""
+        self._pauses.add(why)
         self._watcher.stop()
 
-    def resume(self) -> None:
-        """Accept again."""
-        if not self._watcher.active:
+    def resume(self, why: Pause) -> None:
+        """Accept again, unless there is another reason not to."""
+        self._pauses.discard(why)
+        if not self._pauses and not self._watcher.active:
             self._watcher.start(self._on_readable)
 
     def close(self) -> None:
         """Never accept again."""
+        self._courtesy.close()
         self._watcher.stop()
         self._watcher.close()
         self._sock.close()
@@ -194,9 +230,13 @@ class Listener:
             self._timer.close()
 
     def _on_readable(self) -> None:
-        for _ in range(self._max_accept):
-            if not self._watcher.active or not self._accept():
+        for _ in range(MAX_ACCEPT):
+            if self._courtesy.should_wait() or not self._accept() or self._pauses:
                 return
+
+    def _accept_left(self) -> bool:
+        """Accept what no sibling took; whether there was something."""
+        return self._pauses == {Pause.COURTESY} and self._accept()
 
     def _accept(self) -> bool:
         """Accept one connection; False when there is none, or none can be had."""
@@ -219,9 +259,9 @@ class Listener:
     def _rest(self, exc: OSError) -> None:
         """Out of descriptors: open connections go on, new ones wait in the backlog."""
         logger.error("accepting pauses for %s s: %s", ACCEPT_PAUSE, exc)
-        self.pause()
+        self.pause(Pause.RESTING)
         # A new one each time: a libev timer that has run is started again with no time left.
         if self._timer is not None:
             self._timer.close()
         self._timer = self._http.loop.timer(ACCEPT_PAUSE)
-        self._timer.start(self.resume)
+        self._timer.start(self.resume, Pause.RESTING)

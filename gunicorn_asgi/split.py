@@ -57,7 +57,6 @@ class SplitWorker:
         if role == SERVER:
             server = ServerWorker(*arguments)
             server.presence = _roles.presence
-            server.server_count = count
             _roles.add_server(server)
             return server
         consumer = ConsumerWorker(*arguments)
@@ -110,7 +109,6 @@ class ServerWorker(Worker):
     """A worker that holds sockets. Its site is elsewhere, and so nothing in it grows or leaks."""
 
     has_threads = False
-    server_count = 1
     presence: Presence
     _is_seen = False
 

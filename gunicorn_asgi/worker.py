@@ -24,6 +24,7 @@ from gunicorn_asgi.pure_server import (
     make_pure_server,
     read_environment,
 )
+from gunicorn_asgi.shares import make_share
 
 if TYPE_CHECKING:
     from gunicorn_asgi.consumers import Consumers
@@ -56,6 +57,11 @@ class Worker(BaseWorker):
     consumers: Consumers
     _is_urgent = False  # whether to stop at once (QUIT), not gracefully
 
+    def __init__(self, *args: Any) -> None:
+        """Made in the master, which knows its workers: have a share with them."""
+        super().__init__(*args)
+        self.share = make_share(self)
+
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
         """Refuse what this worker cannot do; called by gunicorn in its master, once."""
@@ -66,11 +72,6 @@ class Worker(BaseWorker):
     def has_threads(self) -> bool:
         """Whether consumers run in native threads."""
         return bool(self.cfg.threads > 1)
-
-    @property
-    def server_count(self) -> int:
-        """How many workers accept from the same sockets."""
-        return int(self.cfg.workers)
 
     # Life
 
@@ -166,7 +167,8 @@ class Worker(BaseWorker):
             layer.hear_with(self.server.watch)
         self.server.start()
         self.consumers.start()
-        self.http.listen(self.sockets, has_siblings=self.server_count > 1)
+        # With ``reuse_port`` what waits for one worker cannot be had by another.
+        self.http.listen(self.sockets, None if self.cfg.reuse_port else self.share)
 
     def load_wsgi(self) -> None:
         """Load the site, unless the environment says that its consumers are elsewhere."""

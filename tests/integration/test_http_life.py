@@ -121,7 +121,7 @@ def test_requests_that_come_during_reloads_are_all_answered(server: Server) -> N
         server.kill(signal.SIGHUP)
         while set(server.worker_pids()) & set(before) or not server.worker_pids():
             assert ask(server, request()).status == 200
-    assert server.log().count("Booting worker") == reloads + 1
+    server.wait_for_log("Booting worker", count=reloads + 1)
 
 
 def test_a_worker_that_is_killed_is_replaced(server: Server) -> None:
