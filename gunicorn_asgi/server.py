@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 MAX_ACCEPT = 64
 # Seconds without accepting when the process is out of descriptors.
 ACCEPT_PAUSE = 0.5
+# Seconds after which being out of them is worth another line in the log.
+BURST = 10.0
 
 _OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
@@ -184,8 +186,8 @@ class Pause(enum.Enum):
 class Listener:
     """One listening socket. A full server does not poll it: the kernel's backlog waits."""
 
-    __slots__ = ("_address", "_courtesy", "_family", "_http", "_pauses", "_sock", "_timer",
-                 "_watcher")  # fmt: skip
+    __slots__ = ("_address", "_courtesy", "_family", "_http", "_last_rest", "_pauses", "_sock",
+                 "_timer", "_watcher")  # fmt: skip
 
     def __init__(self, http: HttpServer, sock: Any) -> None:
         """Accept from ``sock``, gunicorn's wrapper of a listening socket, which stays open."""
@@ -197,6 +199,7 @@ class Listener:
         name = self._sock.getsockname()
         self._address = [name[0], name[1]] if isinstance(name, tuple) else None
         self._timer: Any = None
+        self._last_rest = -BURST
         self._watcher: Any = http.loop.io(self._sock.fileno(), READ)
         self._courtesy = Courtesy(
             http.loop,
@@ -257,8 +260,14 @@ class Listener:
         return True
 
     def _rest(self, exc: OSError) -> None:
-        """Out of descriptors: open connections go on, new ones wait in the backlog."""
-        logger.error("accepting pauses for %s s: %s", ACCEPT_PAUSE, exc)
+        """Out of descriptors: open connections go on, new ones wait in the backlog.
+
+        Said once in a burst, whose end is that it did not happen for some time.
+        """
+        now = self._http.clock()
+        if now >= self._last_rest + BURST:
+            logger.error("no connection can be accepted, they wait: %s", exc)
+        self._last_rest = now
         self.pause(Pause.RESTING)
         # A new one each time: a libev timer that has run is started again with no time left.
         if self._timer is not None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from gunicorn.workers.base import Worker as BaseWorker
 
+from gunicorn_asgi.descriptors import limit_connections
 from gunicorn_asgi.gunicorn_settings import check_settings
 from gunicorn_asgi.layer import open_worker_layer
 from gunicorn_asgi.pure_server import (
@@ -156,7 +157,7 @@ class Worker(BaseWorker):
         self.http = HttpServer(
             self.server,
             read_policy(self.cfg),
-            max_connections=self.cfg.worker_connections,
+            max_connections=limit_connections(self.cfg.worker_connections, self.log),
             keepalive=self.cfg.keepalive,
             max_requests=self.max_requests,
             on_exhausted=self._on_exhausted,
