@@ -30,6 +30,11 @@ ACCEPT_PAUSE = 0.5
 # Seconds after which being out of them is worth another line in the log.
 BURST = 10.0
 
+# Bytes that the kernel takes for one client beyond what the client's window has room for; else it is
+# megabytes, of memory that all connections of the machine share. With half of this a stream on one
+# machine took a quarter more CPU time; with this none.
+MAX_UNSENT = 512 * 1024
+
 _OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
 
@@ -195,6 +200,7 @@ class Listener:
         # A duplicate of our own: gunicorn's may be a patched one, and is not ours to close.
         self._sock = socket.socket(fileno=os.dup(sock.fileno()))
         self._sock.setblocking(False)
+        self._bound_kernel()
         self._family = self._sock.family
         name = self._sock.getsockname()
         self._address = [name[0], name[1]] if isinstance(name, tuple) else None
@@ -210,6 +216,11 @@ class Listener:
         )
         self._pauses: set[Pause] = set()
         self._watcher.start(self._on_readable)
+
+    def _bound_kernel(self) -> None:
+        """Have the kernel hold less for a client that does not read; its connections inherit it."""
+        if self._sock.family != socket.AF_UNIX and hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_UNSENT)
 
     def pause(self, why: Pause) -> None:
         """Do not accept for now."""

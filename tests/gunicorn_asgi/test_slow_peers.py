@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from gunicorn_asgi.addresses import AddressLimit, group_address
+from gunicorn_asgi.server import MAX_UNSENT, Listener
 from tests.gunicorn_asgi.rig import HttpRig, get, post, settle, wait_for
 from wsgi_bridge.messages import BODY_WINDOW
 
@@ -182,6 +185,16 @@ def test_one_who_has_read_its_answers_late_may_ask_again(rig):
     while size < len(HUGE):
         size += len(client.sock.recv(65536))
     assert rig.request()["path"] == "/b"
+
+
+def test_a_kernel_holds_little_for_a_client_that_does_not_read(rig):
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        listener = Listener(rig.http, sock)
+        with socket.create_connection(sock.getsockname()):
+            (connection,) = wait_for(lambda: rig.http.connections)
+            option = (socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT)
+            assert connection.sock.getsockopt(*option) == MAX_UNSENT
+        listener.close()
 
 
 # Many at once
