@@ -30,9 +30,9 @@ ACCEPT_PAUSE = 0.5
 # Seconds after which being out of them is worth another line in the log.
 BURST = 10.0
 
-# Bytes that the kernel takes for one client beyond what the client's window has room for; else it is
-# megabytes, of memory that all connections of the machine share. With half of this a stream on one
-# machine took a quarter more CPU time; with this none.
+# Bytes that the kernel takes for one client beyond what the client's window has room for; else it
+# is megabytes, of memory that all connections of the machine share. With half of this a stream on
+# one machine took a quarter more CPU time; with this none.
 MAX_UNSENT = 512 * 1024
 
 _OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))

@@ -236,6 +236,19 @@ class Worker(BaseWorker):
         self.cfg.worker_int(self)
         self._stop_soon()
 
+    def handle_abort(self, sig: int, frame: Any) -> None:
+        """The arbiter heard nothing of the hub: end what holds it up, and stop at once.
+
+        Runs in whatever holds it up, and raises SystemExit there. That is answered with 500 as any
+        error of the site's, and would leave a worker that goes on with who knows what half done.
+        """
+        self.alive = False
+        self._is_urgent = True
+        stopped = getattr(self, "_stopped", None)
+        if stopped is not None:
+            stopped.set()
+        super().handle_abort(sig, frame)
+
     def _on_usr1(self) -> None:
         self.log.reopen_files()
 

@@ -227,9 +227,18 @@ def sleep(environ, start_response):
     return reply(start_response, "slept")
 
 
+def compute(environ, start_response):
+    """Let nobody else have the thread, nor the hub, for some time."""
+    end = time.perf_counter() + float(options(environ)["seconds"])
+    while time.perf_counter() < end:
+        pass
+    return reply(start_response, "computed")
+
+
 PAGES = {
     "/": hello,
     "/block": one_block,
+    "/compute": compute,
     "/count": count,
     "/digest": digest,
     "/echo": echo,
