@@ -20,7 +20,8 @@ BENCH_STAMP := $(VENV)/made-bench-$(SUM)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-core test-patched test-servers coverage lint format bench conformance audit docs clean
+.PHONY: help demo test test-core test-patched test-servers coverage lint format bench conformance audit slowloris \
+        docs clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -83,6 +84,9 @@ conformance: | $(BENCH_STAMP) ## compare with the peers by the cases of Autobahn
 audit: | $(STAMP) ## account for every message while processes are killed (ARGS)
 	@tools/need redis-server
 	$(BIN)/python -m tests.audit $(or $(ARGS),ipc --kill)
+
+slowloris: | $(STAMP) ## attack a worker with 2,000 slow clients for a minute (ARGS)
+	$(BIN)/python -m tests.slowloris $(ARGS)
 
 docs: | $(STAMP) ## build the documentation into docs/_build/html
 	$(BIN)/sphinx-build -q -W --keep-going -n -b html -d docs/_build/doctrees docs docs/_build/html

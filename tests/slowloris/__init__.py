@@ -1,0 +1,1 @@
+"""Slow clients in great number, and an honest one among them."""
