@@ -116,6 +116,10 @@ class HttpConnection:
         elif self._queue or (self._body is not None and not self._body.is_open):
             self._stop_reading()
 
+    def resume(self) -> None:
+        """Read what had come when this connection began, and is not in the kernel."""
+        self._on_readable()
+
     def _await_request(self, size: int) -> None:
         """Time a request's head from its first byte on: absolutely, not from read to read."""
         if self._body_clock is not None:

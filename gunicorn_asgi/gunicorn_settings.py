@@ -35,11 +35,13 @@ def _same(kind: Kind, note: str, *names: str) -> dict[str, Rule]:
     return {name: Rule(kind, note) for name in names}
 
 
-_NO_TLS = "There is no TLS in this worker yet: put nginx in front of it, or leave the setting out."
 _NO_HTTP2 = "This worker speaks HTTP/1.1 only: have nginx speak HTTP/2, or leave the setting out."
 _ONLY_HTTP2 = "Of HTTP/2, which this worker does not speak."
 _ONLY_ASGI = "Of gunicorn's own asgi worker."
-_ONLY_TLS = "Of TLS, which is refused."
+_NO_PROXY = (
+    "What a proxy says would come before the handshake: end TLS in the proxy, or leave one of the "
+    "two out."
+)
 _LENIENT = "As gunicorn's own parser. Leave it off: it makes requests of what others refuse."
 
 SETTINGS: dict[str, Rule] = {
@@ -92,9 +94,13 @@ SETTINGS: dict[str, Rule] = {
             "permit_unconventional_http_method", "casefold_http_method"),
     **_same(REFUSED, "What frames a message of another version is not known: the worker serves "
             "HTTP/1.0 and 1.1 only. Leave it out.", "permit_unconventional_http_version"),
-    **_same(REFUSED, _NO_TLS, "certfile", "keyfile"),
-    **_same(NOTHING, _ONLY_TLS, "ca_certs", "cert_reqs", "ciphers", "do_handshake_on_connect",
-            "suppress_ragged_eofs", "ssl_version", "ssl_context"),
+    **_same(HONOURED, "HTTPS and wss, HTTP/1.1 only. Not together with `proxy_protocol`. Files are "
+            "read again at a reload.", "certfile", "keyfile", "ca_certs", "cert_reqs", "ciphers",
+            "ssl_context"),
+    **_same(NOTHING, "The handshake never blocks, and has `tls_timeout`.",
+            "do_handshake_on_connect", "suppress_ragged_eofs"),
+    **_same(NOTHING, "Nothing in gunicorn reads it either: the hook `ssl_context` has the say.",
+            "ssl_version"),
     **_same(REFUSED, "This worker reads HTTP: have nginx say `proxy_pass`, not `uwsgi_pass`, or "
             "leave the setting out.", "protocol"),
     **_same(NOTHING, "Of the uwsgi protocol, which is refused.", "uwsgi_allow_ips"),
@@ -124,6 +130,8 @@ def check_settings(cfg: Any, log: Any, worker: str) -> None:
         if rule.kind is REFUSED:
             raise RuntimeError(f"{worker} does not do {name}. {rule.note}")
         log.warning("%s is without effect with %s. %s", name, worker, rule.note)
+    if cfg.is_ssl and _is_asked(cfg, "proxy_protocol"):
+        raise RuntimeError(f"{worker} does not do proxy_protocol together with TLS. {_NO_PROXY}")
 
 
 def _is_asked(cfg: Any, name: str) -> bool:

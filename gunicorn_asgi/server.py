@@ -9,6 +9,7 @@ import errno
 import logging
 import os
 import socket
+import ssl
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
@@ -17,6 +18,7 @@ from gunicorn_asgi.addresses import REFUSAL, AddressLimit
 from gunicorn_asgi.connection import HttpConnection
 from gunicorn_asgi.policy import RequestPolicy
 from gunicorn_asgi.shares import Courtesy, Share
+from gunicorn_asgi.tls_handshake import TlsHandshake
 from wsgi_bridge.server.server import NEVER, ProtocolServer
 from wsgi_bridge.server.sockets import READ, WebSockets
 from wsgi_bridge.server.stalls import Stalls
@@ -56,7 +58,8 @@ class HttpServer:
     """The HTTP side of a gunicorn worker. All in the hub.
 
     ``keepalive``: seconds between two requests of a connection, 0 for one request each.
-    ``max_requests``: requests after which ``on_exhausted`` is called, once.
+    ``max_requests``: requests after which ``on_exhausted`` is called, once. ``tls``: what encrypts
+    new connections, None for plain ones; may be set anew.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class HttpServer:
         keepalive: float,
         max_requests: int,
         on_exhausted: Callable[[], None],
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.server = server
         self.policy = policy
@@ -79,6 +83,8 @@ class HttpServer:
         self.root_path = policy.root_path
         self.sockets = WebSockets(server)
         self.connections: set[HttpConnection] = set()
+        self.handshakes: set[TlsHandshake] = set()
+        self.tls = tls
         self.max_connections = max_connections
         self.is_last = not keepalive  # whether each request is the last one of its connection
         self.keepalive = keepalive
@@ -127,6 +133,8 @@ class HttpServer:
         self.stop_listening()
         for connection in list(self.connections):
             connection.stop(0)
+        for handshake in list(self.handshakes):
+            handshake.stop()
 
     def _leave_wills(self) -> None:
         for connection in list(self.connections):
@@ -150,7 +158,10 @@ class HttpServer:
                 return
             sock.on_close = partial(self._on_left, self._addresses, key)
         self.server.counters.connections += 1
-        HttpConnection(self, sock, client, address)
+        if self.tls is None:
+            HttpConnection(self, sock, client, address)
+        else:
+            TlsHandshake(self, sock, self.tls, client, address)
         if self._share is not None:
             self._share.set_count(self.server.counters.connections)
         if self.server.counters.connections >= self.max_connections:

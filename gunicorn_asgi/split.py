@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from gunicorn.workers.base import Worker as BaseWorker
 
+from gunicorn_asgi.certificates import certificates
 from gunicorn_asgi.consumer_worker import ConsumerWorker
 from gunicorn_asgi.least import LeastWorkers
 from gunicorn_asgi.pure_server import make_pure_server, read_environment
@@ -57,6 +58,7 @@ class SplitWorker:
         if role == SERVER:
             server = ServerWorker(*arguments)
             server.presence = _roles.presence
+            server.generation = _roles.generation
             _roles.add_server(server)
             return server
         consumer = ConsumerWorker(*arguments)
@@ -110,6 +112,7 @@ class ServerWorker(Worker):
 
     has_threads = False
     presence: Presence
+    generation: int  # of the configuration whose certificates it has
     _is_seen = False
 
     def init_process(self) -> None:
@@ -128,9 +131,15 @@ class ServerWorker(Worker):
         self.log.info("Holding sockets (pid: %s)", self.pid)
 
     def notify(self) -> None:
-        """Tell the arbiter that the hub turns, and the siblings that there is a server."""
+        """Tell the arbiter that the hub turns, and the siblings that there is a server.
+
+        A reload leaves this process; its certificates it takes from the same files anew.
+        """
         super().notify()
         self._is_seen = self._is_seen or (self.alive and self.presence.enter())
+        if self.tls is not None and self.presence.generation != self.generation:
+            self.generation = self.presence.generation
+            self.http.tls = certificates.renew(self.cfg, self.log)
 
     def _drain(self) -> None:
         self.presence.retire()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from gunicorn.workers.base import Worker as BaseWorker
 
+from gunicorn_asgi.certificates import certificates
 from gunicorn_asgi.descriptors import limit_connections
 from gunicorn_asgi.gunicorn_settings import check_settings
 from gunicorn_asgi.layer import open_worker_layer
@@ -59,15 +60,17 @@ class Worker(BaseWorker):
     _is_urgent = False  # whether to stop at once (QUIT), not gracefully
 
     def __init__(self, *args: Any) -> None:
-        """Made in the master, which knows its workers: have a share with them."""
+        """Be made, in the master: which knows its workers, can read keys, and sees a reload."""
         super().__init__(*args)
         self.share = make_share(self)
+        self.tls = certificates.find(self.cfg, self.log)
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
         """Refuse what this worker cannot do; called by gunicorn in its master, once."""
         check_settings(cfg, log, "gunicorn_asgi.Worker")
         check_environment()
+        certificates.check(cfg)
 
     @property
     def has_threads(self) -> bool:
@@ -161,6 +164,7 @@ class Worker(BaseWorker):
             keepalive=self.cfg.keepalive,
             max_requests=self.max_requests,
             on_exhausted=self._on_exhausted,
+            tls=self.tls,
         )
         self.consumers = self._make_consumers(bridge, layer)
         bridge.attach(self._statistics)
@@ -212,11 +216,12 @@ class Worker(BaseWorker):
     def _socket_of(self, reply_channel: str) -> Any:
         """Give an app the chance to take a held handshake's socket (the hijack convention)."""
         from wsgi_bridge.server.hijack import LazySocket
+        from wsgi_bridge.server.tls import TlsSocket
         from wsgi_bridge.server.websocket import WebSocketOwner
 
         owner = self.server.connections.get(reply_channel)
-        if not isinstance(owner, WebSocketOwner):
-            return None
+        if not isinstance(owner, WebSocketOwner) or isinstance(owner.sock, TlsSocket):
+            return None  # what is encrypted is nothing that an app could read from a descriptor
         return LazySocket(owner, self.server.call if self.has_threads else None)
 
     def _statistics(self) -> dict[str, int]:

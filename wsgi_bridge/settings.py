@@ -38,6 +38,8 @@ MAX_CONNECTIONS_PER_ADDRESS = 0
 HTTP_TIMEOUT = 300.0
 # Seconds for a consumer to answer the opening handshake. Daphne's websocket_connect_timeout is 20.
 HANDSHAKE_TIMEOUT = 20.0
+# Seconds for a TLS handshake, some round trips. nginx gives 60 for it and a request's head.
+TLS_TIMEOUT = 10.0
 # Seconds for a peer to answer our close frame. The websockets library waits 10, nginx lingers 5.
 CLOSE_TIMEOUT = 5.0
 # Seconds between two pings of a socket. The usual proxy (nginx's proxy_read_timeout, an AWS load
@@ -125,6 +127,10 @@ class Settings:
     handshake_timeout: float = field(
         default=HANDSHAKE_TIMEOUT,
         metadata={"doc": "Seconds for a consumer to answer a WebSocket handshake; then 504."},
+    )
+    tls_timeout: float = field(
+        default=TLS_TIMEOUT,
+        metadata={"doc": "Seconds that a client has for its TLS handshake; then it is closed."},
     )
     close_timeout: float = field(
         default=CLOSE_TIMEOUT,

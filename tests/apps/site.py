@@ -53,6 +53,10 @@ def show_environ(environ, start_response):
     return reply(start_response, json.dumps(text))
 
 
+def show_pid(environ, start_response):
+    return reply(start_response, str(os.getpid()))
+
+
 def show_seen(environ, start_response):
     return reply(start_response, str(seen[options(environ)["name"]]))
 
@@ -251,6 +255,7 @@ PAGES = {
     "/fields": give_fields,
     "/lines": lines,
     "/open": open_gate,
+    "/pid": show_pid,
     "/promise": promise,
     "/read-and-note": read_and_note,
     "/read-late": read_late,

@@ -47,6 +47,21 @@ def test_the_default_configuration_is_accepted_in_silence():
     assert check() == []
 
 
+def test_certificates_that_are_none_are_refused_with_their_names():
+    with pytest.raises(RuntimeError, match=rf"no TLS with certfile='{__file__}'"):
+        check(certfile=__file__, keyfile=__file__)
+
+
+def test_a_hook_that_makes_no_context_is_refused():
+    with pytest.raises(RuntimeError, match="must return an SSLContext, not None"):
+        check(certfile=__file__, ssl_context=lambda config, default: None)
+
+
+def test_the_proxy_protocol_is_refused_before_tls():
+    with pytest.raises(RuntimeError, match="does not do proxy_protocol together with TLS"):
+        check(certfile=__file__, proxy_protocol="v1")
+
+
 @pytest.mark.parametrize("layer", [None, "", "memory://", "memory://name"])
 def test_a_server_without_consumers_is_refused_a_layer_that_nobody_reaches(layer, monkeypatch):
     monkeypatch.setenv("ASGI_CONSUMERS", "none")

@@ -18,6 +18,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -63,7 +64,7 @@ class Server:
         self._log_path = log_path
         found = wait_for(self._find_listening, "gunicorn to listen", log=self.log)
         self.addresses: list[str] = found[1].split(",")
-        ports = [int(port) for port in re.findall(r"http://[^,]*?:(\d+)", found[1])]
+        ports = [int(port) for port in re.findall(r"https?://[^,]*?:(\d+)", found[1])]
         self.ports = ports
         self.port = ports[0] if ports else 0
         self.url = f"http://127.0.0.1:{self.port}"
@@ -94,11 +95,22 @@ class Server:
         """Return the process id of the only worker; wait for it to be there."""
         return int(self.wait_for(self.worker_pids, "a worker")[0])
 
-    def connect(self, *, timeout: float = PATIENCE, port: int | None = None) -> socket.socket:
-        """Return a new connection, whose operations fail after ``timeout`` seconds."""
+    def connect(
+        self,
+        *,
+        timeout: float = PATIENCE,
+        port: int | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> socket.socket:
+        """Return a new connection, whose operations fail after ``timeout`` seconds.
+
+        Over TLS its end must have been announced: else reading fails there.
+        """
         sock = socket.create_connection(("127.0.0.1", port or self.port), timeout=timeout)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return sock
+        if tls is None:
+            return sock
+        return tls.wrap_socket(sock, server_hostname="127.0.0.1", suppress_ragged_eofs=False)
 
     def kill(self, number: int) -> None:
         """Send a signal to the master."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import ssl
 import urllib.request
 from typing import Any
 
@@ -32,12 +33,18 @@ class RawSocket:
     """A connection on which an opening handshake was sent. Its answer's head is in `response`."""
 
     def __init__(
-        self, server: Server, path: str, *, with_it: bytes = b"", **fields: str | None
+        self,
+        server: Server,
+        path: str,
+        *,
+        with_it: bytes = b"",
+        tls: ssl.SSLContext | None = None,
+        **fields: str | None,
     ) -> None:
         """Open one. `fields`: those of the handshake, None leaves one out; `with_it`: bytes sent
-        in the same packet.
+        in the same packet; `tls`: what a `wss` client believes.
         """  # fmt: skip
-        self.wire = Wire(server.connect())
+        self.wire = Wire(server.connect(tls=tls))
         self.wire.send(handshake(server, path, **fields) + with_it)
         self._reader = StreamReader()
 

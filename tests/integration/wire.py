@@ -10,6 +10,7 @@ import contextlib
 import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from tests.integration.servers import Server
 
@@ -160,7 +161,7 @@ class Wire:
 
 
 @contextlib.contextmanager
-def open_wire(server: Server, **options: int) -> Iterator[Wire]:
+def open_wire(server: Server, **options: Any) -> Iterator[Wire]:
     """Connect to a server; see ``Server.connect`` for the options."""
     with server.connect(**options) as sock:
         yield Wire(sock)

@@ -21,6 +21,7 @@ from wsgi_bridge.server.farewell import Farewell
 from wsgi_bridge.server.outbound import Socket
 from wsgi_bridge.server.pings import Pinger
 from wsgi_bridge.server.server import TICK, ProtocolServer
+from wsgi_bridge.server.tls import TlsSocket
 from wsgi_bridge.server.websocket import WebSocketOwner, new_machine
 
 READ = 1  # libev's EV_READ
@@ -89,10 +90,10 @@ class WebSockets:
 
         The state has a few hundred bytes. None when it cannot change hands now: not open, in the
         middle of a fragmented message, with an event unacknowledged or bytes unsent. Try again
-        later, or close it with 1012.
+        later, or close it with 1012. Never over TLS, whose keys stay in this process.
         """
         state = owner.machine.dump_state()
-        if state is None or owner.out.size:
+        if state is None or owner.out.size or isinstance(owner.sock, TlsSocket):
             return None
         state |= {"reply_channel": owner.reply_channel, "path": owner.path}
         self.server.counters.websockets -= 1
