@@ -45,6 +45,19 @@ def _no_site(*_: object) -> list[bytes]:
 
 
 def check_layer(bridge: Bridge) -> None:
-    """Refuse to serve what nobody would hear: raises AppImportError, which gunicorn prints."""
-    if not bridge.has_reachable_layer:
+    """Refuse a layer that cannot be, or one with which nobody would hear what is served.
+
+    Whether it can be reached is another question: the site is served meanwhile. For a worker: in
+    the master it would import, unpatched, what the layer is made of. Raises AppImportError, which
+    gunicorn prints before it ends; for any other it would start the next worker, and so on.
+    """
+    from wsgi_bridge.exceptions import InvalidLayerURL
+    from wsgi_bridge.layers import open_layer
+
+    try:
+        if bridge.layer_url:
+            open_layer(bridge.layer_url)
+    except InvalidLayerURL as exc:
+        raise AppImportError(f"no channel layer (CHANNEL_LAYER, or Bridge's layer): {exc}") from exc
+    if bridge.settings.consumers == "none" and not bridge.has_reachable_layer:
         raise AppImportError(UNREACHABLE)

@@ -177,14 +177,11 @@ class Worker(BaseWorker):
 
     def load_wsgi(self) -> None:
         """Load the site, unless the environment says that its consumers are elsewhere."""
-        from wsgi_bridge.bridge import Bridge
-
         if read_environment().consumers == "none":
             self.wsgi = cast("Any", make_pure_server())
         else:
             super().load_wsgi()
-        if isinstance(self.wsgi, Bridge) and self.wsgi.settings.consumers == "none":
-            check_layer(self.wsgi)
+        check_layer(self._bridge())
 
     def _bridge(self) -> Bridge:
         from wsgi_bridge.bridge import Bridge

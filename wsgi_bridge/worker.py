@@ -36,12 +36,13 @@ from wsgi_bridge.exceptions import (
 from wsgi_bridge.outbox import current_outbox
 from wsgi_bridge.presence import PresenceRegister
 from wsgi_bridge.presence.roll import CHECK
+from wsgi_bridge.protocols.http import error_response
 from wsgi_bridge.releaser import Releaser
 from wsgi_bridge.retries import put_off
 from wsgi_bridge.route_reports import RouteReporter, load_snapshots, merge
 from wsgi_bridge.route_statistics import RouteStatistics, report, take_snapshot
 from wsgi_bridge.routing import Match
-from wsgi_bridge.wsgi import WsgiApp, collect_response, run_wsgi
+from wsgi_bridge.wsgi import RETRY_AFTER, WsgiApp, collect_response, run_wsgi
 from wsgi_bridge.wsgi_environ import make_environ
 from wsgi_bridge.wsgi_input import open_input
 
@@ -72,6 +73,7 @@ PROTOCOL_CHANNELS = frozenset(
 
 _SERVER_ERROR = {"status": 500, "headers": [[b"Content-Type", b"text/plain; charset=utf-8"]],
                  "content": b"500 Internal Server Error\n"}  # fmt: skip
+_UNAVAILABLE = error_response(503, headers=RETRY_AFTER)
 _NOT_FOUND = {"status": 404, "headers": [[b"Content-Type", b"text/plain; charset=utf-8"]],
               "content": b"404 Not Found\n"}  # fmt: skip
 
@@ -292,11 +294,16 @@ class Worker:
     ) -> None:
         """Log and count a failure, and tell the peer, unless it was told already."""
         statistics = self._statistics[match.route]
-        logger.error("the consumer failed: %s", match.route.name, exc_info=exc)
+        answer = _SERVER_ERROR
+        if isinstance(exc, ChannelLayerUnavailable):
+            logger.error("the consumer failed: %s: %s", match.route.name, exc)
+            answer = _UNAVAILABLE
+        else:
+            logger.error("the consumer failed: %s", match.route.name, exc_info=exc)
         if not outbox.is_shut:
             statistics.errors += 1
             statistics.timeouts += isinstance(exc, ConsumerTimeout)
-            _answer_failure(outbox, channel, reply, match.route.on_error)
+            _answer_failure(outbox, channel, reply, match.route.on_error, answer)
 
     def _put_off(
         self, match: Match, channel: str, content: dict[str, Any], exc: BaseException
@@ -498,16 +505,22 @@ def _log_lost(failures: list[tuple[str, Exception]], match: Match) -> None:
         logger.error("%s: a message to %s was lost: %s%s", match.route.name, name, error, more)
 
 
-def _answer_failure(outbox: Outbox, channel: str, reply: str | None, on_error: str) -> None:
+def _answer_failure(
+    outbox: Outbox,
+    channel: str,
+    reply: str | None,
+    on_error: str,
+    answer: dict[str, Any] = _SERVER_ERROR,
+) -> None:
     """Tell the peer that its consumer failed: the table of MESSAGES.md section 5."""
     if reply is None:
         return
     if channel == "http.request":
         # Ends the response if its head is out already: a second head breaks it off.
-        outbox.send(reply, _SERVER_ERROR)
+        outbox.send(reply, answer)
     elif channel == "websocket.connect":
         outbox.withdraw(reply)
         # A socket that the consumer accepted at once (`immediately`) is open: 1011 is for that one.
-        outbox.send(reply, {"accept": False, "close": 1011, **_SERVER_ERROR})
+        outbox.send(reply, {"accept": False, "close": 1011, **answer})
     elif channel == "websocket.receive" and on_error == "close":
         outbox.send(reply, {"close": 1011})

@@ -13,9 +13,10 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from wsgi_bridge.exceptions import ChannelLayerError, RequestAborted
+from wsgi_bridge.exceptions import ChannelLayerError, ChannelLayerUnavailable, RequestAborted
 from wsgi_bridge.wsgi_environ import Environ, make_environ
 from wsgi_bridge.wsgi_input import ChunkedInput, open_input
 from wsgi_bridge.wsgi_reply import STALL_TIMEOUT, Reply
@@ -31,6 +32,8 @@ WsgiApp = Callable[[Environ, Callable[..., Callable[[bytes], None]]], Iterable[b
 
 # Bytes of a response that is collected whole: what a refused WebSocket handshake may carry.
 COLLECT_LIMIT = 1024 * 1024
+# With a 503: the layer may be back in seconds, as a Redis that is started again.
+RETRY_AFTER = ((b"Retry-After", b"1"),)
 
 
 def run_wsgi(
@@ -116,6 +119,9 @@ def _serve(app: WsgiApp, environ: Environ, response: Response) -> None:
     except RequestAborted as exc:
         logger.info("%s %r: %s", environ["REQUEST_METHOD"], environ["PATH_INFO"], exc)
         _answer(response.break_off, environ)
+    except ChannelLayerUnavailable as exc:
+        logger.error("%s %r: %s", environ["REQUEST_METHOD"], environ["PATH_INFO"], exc)
+        _answer(partial(response.fail, 503, RETRY_AFTER), environ)
     except BaseException as exc:
         if not response.is_hijacked():
             logger.exception(

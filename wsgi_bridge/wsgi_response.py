@@ -177,16 +177,19 @@ class Response:
         else:
             self._finish_counted(data, remaining)
 
-    def fail(self) -> None:
-        """Answer for an app that failed: 500 while nothing is out, else break off. May block."""
+    def fail(self, status: int = 500, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+        """Answer for an app that failed: ``status`` while nothing is out, else break off.
+
+        May block.
+        """
         state, self.state = self.state, OVER
-        self.status = 500
+        self.status = status
         if state is COMPLETE or state is OVER:
             return
         if state is SENDING:
             self._sink.break_off()
             return
-        message = error_response(500)
+        message = error_response(status, headers=headers)
         if self._is_head:
             message["content"] = b""
         message["more_content"] = False

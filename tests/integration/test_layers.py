@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
 from websockets.sync.client import ClientConnection
 
 from tests.integration.servers import PATIENCE, Server, run_server, wait_for
-from tests.integration.sockets import open_socket
-from tests.wsgi_bridge.layers.redis.servers import RedisServer, need_redis
+from tests.integration.sockets import RawSocket, open_socket
+from tests.wsgi_bridge.layers.redis.servers import RedisServer, free_port, need_redis
 
 pytestmark = pytest.mark.integration
 ARRANGEMENTS = ["", "--threads 8"]
@@ -128,3 +131,63 @@ def test_sockets_stay_open_while_redis_is_away() -> None:
 
         for socket in everyone:
             server.wait_for(lambda: hears(socket), "a push to come", patience=3 * PATIENCE)  # noqa: B023
+
+
+def ask(server: Server, path: str) -> tuple[int, str | None]:
+    """Return a page's status, and who answered or when one should try again."""
+    try:
+        with urllib.request.urlopen(server.url + path, timeout=PATIENCE) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.headers["Retry-After"]
+
+
+def test_a_redis_that_is_not_there_takes_nothing_with_it_but_what_needs_it() -> None:
+    need_redis()
+    port = free_port()
+    with run_rooms(f"redis://127.0.0.1:{port}", may_log_errors=True) as server:
+        workers = server.worker_pids()
+        for _ in range(10):
+            assert ask(server, "/")[0] == 200
+            assert ask(server, "/say?hello") == (503, "1")
+            with RawSocket(server, "/room") as refused:
+                response = refused.read_response()
+                assert (response.status, response["retry-after"]) == (503, "1")
+        assert "Traceback" not in server.log()
+        with RedisServer(port=port):
+            server.wait_for(lambda: ask(server, "/say?hello")[0] == 200, "it to be noticed")
+            assert server.worker_pids() == workers
+
+
+def test_a_redis_that_does_not_answer_delays_only_what_needs_it() -> None:
+    need_redis()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}?timeout=0.2"
+        with run_rooms(url, may_log_errors=True) as server:
+            for _ in range(5):
+                assert ask(server, "/")[0] == 200
+                assert ask(server, "/say?hello") == (503, "1")
+
+
+def is_refused(why: str) -> contextlib.AbstractContextManager[object]:
+    """Gunicorn ends with 4, its status for a site that cannot be loaded, and says why."""
+    return pytest.raises(AssertionError, match=f"(?s)(exit status|ended with) 4.*{why}")
+
+
+@pytest.mark.parametrize(
+    "url", ["redsi://localhost", "redis://localhost:port", "ipc://", "redis://?x=1"]
+)
+def test_a_url_that_names_no_layer_ends_the_start(url: str) -> None:
+    why, env = "no channel layer .CHANNEL_LAYER", {"CHANNEL_LAYER": url}
+    with is_refused(why), run_server(ROOMS, env=env) as server:
+        server.process.wait(PATIENCE)
+
+
+def test_a_sites_url_that_names_no_layer_ends_the_start(tmp_path: Path) -> None:
+    site = tmp_path / "wrong.py"
+    site.write_text(
+        "from wsgi_bridge import Bridge\nsite = Bridge(print, layer='redsi://localhost')\n"
+    )
+    why = "unknown channel layer 'redsi'"
+    with is_refused(why), run_server("wrong:site", chdir=tmp_path) as server:
+        server.process.wait(PATIENCE)
