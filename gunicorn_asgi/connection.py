@@ -486,6 +486,11 @@ class HttpConnection:
         else:
             self._close()
 
+    @property
+    def busy_since(self) -> float:
+        """The time at which the request at work came; NEVER when there is none."""
+        return NEVER if self._request is None else self._request.started
+
     def leave_will(self) -> None:
         """Have others tell whom it concerns that the client is gone, should this process die."""
         request = self._request

@@ -119,6 +119,11 @@ class HttpServer:
         share = self._share
         return share is not None and share.is_full(self.server.counters.connections)
 
+    def is_quiet(self, seconds: float) -> bool:
+        """Whether no request has been at work for as long as that: what is left is soon done."""
+        since = self.clock() - seconds
+        return all(connection.busy_since > since for connection in self.connections)
+
     def stop_listening(self) -> None:
         """Accept no more."""
         if self._share is not None:

@@ -142,9 +142,9 @@ class ServerWorker(Worker):
             self.generation = self.presence.generation
             self.http.tls = certificates.renew(self.cfg, self.log)
 
-    def _drain(self) -> None:
+    def _drain(self, deadline: float) -> None:
         self.presence.retire()
-        super()._drain()
+        super()._drain(deadline)
 
 
 def _count_servers(cfg: Any, log: Any) -> int:

@@ -43,6 +43,10 @@ DRAIN_STEP = 0.02
 # it, less a second for what is left to do.
 DRAIN_PART = 0.9
 DRAIN_RESERVE = 1.0
+# With max_requests gunicorn starts a successor only when this worker has gone. So it goes on to
+# accept until no request has been at work for so many seconds: what is asked meanwhile waits for no
+# longer than the rest of one such, and the successor's start.
+LONG_REQUEST = 1.0
 # Seconds that a worker has which is to stop at once (QUIT), for its last words.
 URGENT_SECONDS = 0.5
 
@@ -131,7 +135,10 @@ class Worker(BaseWorker):
         if not self.alive:  # a signal came while the site was loaded
             self._stopped.set()
         self._stopped.wait()
-        self._drain()
+        deadline = time.monotonic() + drain_seconds(self.cfg, self._is_urgent)
+        if self.alive:  # max_requests
+            self._serve_until_quiet(deadline)
+        self._drain(deadline)
         heart.stop()
         self._finish()
 
@@ -256,7 +263,6 @@ class Worker(BaseWorker):
 
     def _on_exhausted(self) -> None:
         self.log.info("Autorestarting worker after %s requests.", self.max_requests)
-        self.alive = False
         self._stop_soon()
 
     def _stop_soon(self) -> None:
@@ -268,15 +274,28 @@ class Worker(BaseWorker):
 
     # The drain
 
-    def _drain(self) -> None:
+    def _serve_until_quiet(self, deadline: float) -> None:
+        """Go on while something takes long, a stream say: no successor serves the others yet.
+
+        Its time is that of a stop, so that an endless stream is cut when it would be then; a second
+        of it is kept for what is short. A signal ends this.
+        """
+        import gevent
+
+        while self.alive and time.monotonic() < deadline - LONG_REQUEST:
+            if self.http.is_quiet(LONG_REQUEST):
+                break
+            gevent.sleep(DRAIN_STEP)
+        self.alive = False
+
+    def _drain(self, deadline: float) -> None:
         """Finish: no new connections, idle ones closed, 1012 to sockets, responses written out.
 
         Consumers go on meanwhile, and the disconnects of the closed sockets are handled too.
         """
         import gevent
 
-        seconds = drain_seconds(self.cfg, self._is_urgent)
-        deadline = time.monotonic() + seconds
+        seconds = max(0.0, deadline - time.monotonic())
         self.http.stop()
         for listener in self.sockets:
             listener.close()  # else the kernel goes on to accept, for nobody

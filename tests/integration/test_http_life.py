@@ -181,6 +181,51 @@ def test_what_gunicorn_offers_and_this_worker_does_not_is_refused_at_the_start()
         pass
 
 
+@pytest.mark.parametrize("rest", ["stream", "upload"])
+def test_max_requests_leaves_nobody_waiting_for_what_takes_long(gate: Path, rest: str) -> None:
+    """With one worker there is no other before this one has gone."""
+    args, env = ["--max-requests", "4", "--graceful-timeout", "30"], {"GATE_FILE": str(gate)}
+    with run_server(SITE, args=args, env=env) as server, open_wire(server) as wire:
+        first = int(ask(server, request("/pid")).text)  # it serves by now
+        if rest == "stream":
+            begin_waiting(server, wire)
+        else:
+            wire.send(request("/count", "Content-Length: 100000", method="POST") + b"x" * 70000)
+        time.sleep(1.3)  # what makes it long
+        for _ in range(8):
+            started = time.monotonic()
+            assert ask(server, request("/pid")).text == str(first)
+            assert time.monotonic() - started < 1
+        if rest == "stream":
+            gate.touch()
+        else:
+            wire.send(b"x" * 30000)
+        response = wire.read_response()
+        assert (response.status, response["connection"]) == (200, "close")
+        server.wait_for(lambda: server.worker_pids() not in ([], [first]), "the next worker")
+        assert ask(server, request("/pid")).text != str(first)
+
+
+def test_an_endless_stream_delays_the_next_worker_no_longer_than_a_stop() -> None:
+    args = ["--max-requests", "2", "--graceful-timeout", "5"]
+    with run_server(SITE, args=args, may_log_errors=True) as server, open_wire(server) as wire:
+        first = server.worker_pid()
+        wire.send(request("/endless?pause=0.01&size=10"))
+        wire.read_head()
+        started = time.monotonic()
+        slowest = 0.0
+        while ask(server, request("/pid")).text == str(first):
+            pass
+        while time.monotonic() - started < 5:
+            asked = time.monotonic()
+            assert ask(server, request("/pid")).status == 200
+            slowest = max(slowest, time.monotonic() - asked)
+            if server.worker_pids() not in ([], [first]):
+                break
+        assert server.worker_pids() != [first]
+        assert slowest < 3
+
+
 SLOW_START = """\
 import sys, time
 
