@@ -28,9 +28,9 @@ MIN_BODY_RATE = 240
 WRITE_TIMEOUT = 60.0
 # Bytes a second; Kestrel's MinResponseDataRate.
 MIN_WRITE_RATE = 240
-# Requests that wait behind the one at work, on one connection. Clients that pipeline at all have a
-# few dozen; a read of 64 KB could bring two thousand.
-MAX_PIPELINED = 100
+# Requests that wait behind the one at work, on one connection. A kilobyte each, so about as much as
+# may wait to be written; one read of 64 KB could bring two thousand and a half.
+MAX_PIPELINED = 1000
 # Connections from one address in one process; 0 for no limit. An office behind one address has
 # hundreds, and a server behind a proxy sees one: a limit is the site's to choose (as in nginx).
 MAX_CONNECTIONS_PER_ADDRESS = 0
