@@ -98,7 +98,7 @@ class Courtesy:
     # left waiting for some milliseconds.
     PATIENCE = 5
     # Connections that are taken at once when nobody wanted the one before, at most; then a look.
-    MAX_TAKEN = 16
+    MAX_TAKEN = 4
 
     __slots__ = ("_accept", "_is_full", "_left", "_loop", "_pause", "_resume", "_taken", "_timer",
                  "_unwanted")  # fmt: skip

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from gunicorn_asgi.shares import SLACK
 from tests.integration.servers import Server, run_server
 from tests.integration.wire import Wire, open_wire, request
 
@@ -50,7 +51,13 @@ def has_spread(server: Server) -> bool:
 def test_each_of_two_workers_has_its_share(server: Server) -> None:
     with contextlib.ExitStack() as stack:
         counts = spread(server, stack, MANY)
-        assert min(counts.values()) >= MANY // 4, counts
+
+        def is_even() -> bool:
+            # A machine that lets a worker wait for long may have it miss some; it gets the next.
+            counts.update(spread(server, stack, 1))
+            return len(counts) == 2 and max(counts.values()) - min(counts.values()) <= 2 * SLACK
+
+        server.wait_for(is_even, "an even spread")
 
 
 def test_connections_that_come_at_once_are_all_served(server: Server) -> None:
