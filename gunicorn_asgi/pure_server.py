@@ -47,6 +47,16 @@ def _no_site(*_: object) -> list[bytes]:
 def check_layer(bridge: Bridge) -> None:
     """Refuse a layer that cannot be, or one with which nobody would hear what is served.
 
+    Raises AppImportError.
+    """
+    check_url(bridge)
+    if bridge.settings.consumers == "none" and not bridge.has_reachable_layer:
+        raise AppImportError(UNREACHABLE)
+
+
+def check_url(bridge: Bridge) -> None:
+    """Refuse a layer that cannot be.
+
     Whether it can be reached is another question: the site is served meanwhile. For a worker: in
     the master it would import, unpatched, what the layer is made of. Raises AppImportError, which
     gunicorn prints before it ends; for any other it would start the next worker, and so on.
@@ -59,5 +69,3 @@ def check_layer(bridge: Bridge) -> None:
             open_layer(bridge.layer_url)
     except InvalidLayerURL as exc:
         raise AppImportError(f"no channel layer (CHANNEL_LAYER, or Bridge's layer): {exc}") from exc
-    if bridge.settings.consumers == "none" and not bridge.has_reachable_layer:
-        raise AppImportError(UNREACHABLE)

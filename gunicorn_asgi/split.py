@@ -20,7 +20,7 @@ from gunicorn.workers.base import Worker as BaseWorker
 from gunicorn_asgi.certificates import certificates
 from gunicorn_asgi.consumer_worker import ConsumerWorker
 from gunicorn_asgi.least import LeastWorkers
-from gunicorn_asgi.pure_server import check_layer, make_pure_server, read_environment
+from gunicorn_asgi.pure_server import check_url, make_pure_server, read_environment
 from gunicorn_asgi.remains import Remains
 from gunicorn_asgi.roles import SERVER, STAND_IN, Roles, find_server_count
 from gunicorn_asgi.worker import Worker
@@ -125,7 +125,7 @@ class ServerWorker(Worker):
     def load_wsgi(self) -> None:
         """Load nothing."""
         self.wsgi = cast("Any", make_pure_server())
-        check_layer(self._bridge())
+        check_url(self._bridge())
 
     def _start(self) -> None:
         super()._start()
