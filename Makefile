@@ -20,8 +20,10 @@ BENCH_STAMP := $(VENV)/made-bench-$(SUM)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-core test-patched test-servers coverage lint format bench conformance audit slowloris \
-        docs clean
+VERSION ?= 23.0.0
+TESTS ?=
+.PHONY: help demo test test-gunicorn test-gunicorns test-core test-patched test-servers coverage lint format bench \
+        conformance audit slowloris docs clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -52,6 +54,19 @@ test-patched: | $(STAMP)
 	@tools/need redis-server
 	@tools/side-by-side '$(PATCHED) tests/wsgi_bridge/layers' '$(PATCHED) tests/wsgi_bridge \
 	    --ignore tests/wsgi_bridge/layers --ignore tests/wsgi_bridge/commands'
+
+# The versions of gunicorn whose worker contract is the same: the oldest that is taken, and others.
+OTHER_GUNICORNS := 21.2.0 23.0.0 25.0.3
+BESIDE_GUNICORN := $(addprefix tests/integration/test_, http.py http_life.py life_cycle_websocket.py tls.py split.py)
+
+test-gunicorn: | $(STAMP) ## run real servers on another gunicorn (VERSION, TESTS)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade \
+	    --target $(VENV)/gunicorn-$(VERSION) gunicorn==$(VERSION)
+	PYTHONPATH=$(abspath $(VENV))/gunicorn-$(VERSION) $(BIN)/python -m pytest -q $(or $(TESTS),$(BESIDE_GUNICORN))
+
+test-gunicorns: | $(STAMP) ## run the life-cycle tests on older gunicorns
+	@for version in $(OTHER_GUNICORNS); do $(MAKE) --no-print-directory test-gunicorn VERSION=$$version \
+	    TESTS=tests/integration/test_http_life.py || exit 1; done
 
 # One after another: they measure memory and time, and two browsers fill two cores.
 test-servers: | $(STAMP)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.servers import PATIENCE, ROOT, Server, run_server
+from tests.integration.servers import NO_CONTROL_SOCKET, PATIENCE, ROOT, Server, run_server
 from tests.integration.sockets import open_socket
 from tests.integration.wire import ask, request
 from wsgi_bridge import open_layer
@@ -86,7 +86,7 @@ def test_a_layer_that_nobody_reaches_is_refused_in_one_sentence(
 ) -> None:
     (tmp_path / "elsewhere.py").write_text(ELSEWHERE)
     command = [sys.executable, "-m", "gunicorn", "-k", "gunicorn_asgi.Worker", "-b", "127.0.0.1:0"]
-    command += ["--no-control-socket", "--chdir", str(tmp_path), "elsewhere:application"]
+    command += [*NO_CONTROL_SOCKET, "--chdir", str(tmp_path), "elsewhere:application"]
     variables = {"ASGI_CONSUMERS": "none"} if told_by == "environment" else {}
     ended = subprocess.run(
         command,
