@@ -691,6 +691,25 @@ class TestUnavailable:
         home.send(READER + "1", {"n": 1})  # whose sender is crossing
         assert numbers(drain(home, READER)) == [1]
 
+    def test_what_follows_a_group_message_that_was_refused_stays(self, home, shared):
+        shared.is_gone = True
+        with pytest.raises(ChannelLayerUnavailable):
+            home.send_group("group", {})
+        shared.is_gone = False
+        home.send(READER + "1", {"n": 1})
+        assert shared.pending(READER) == 0
+        assert numbers(drain(home, READER)) == [1]
+
+    def test_who_crossed_is_at_home_again_when_the_shared_layer_is_gone(self, home, shared):
+        home.group_add("group", READER + "1")
+        home.send_group("group", {"n": 0})
+        shared.is_gone = True
+        home.send(READER + "1", {"n": 1})
+        shared.is_gone = False
+        home.send(READER + "1", {"n": 2})
+        assert shared.pending(READER) == 1  # the group message
+        assert sorted(numbers(drain(home, READER))) == [0, 1, 2]
+
     def test_it_goes_on_when_the_shared_layer_is_back(self, process, shared, away, monkeypatch):
         monkeypatch.setattr("wsgi_bridge.layers.local_first.taking.RETRY_INTERVAL", 0.0)
         home = process()

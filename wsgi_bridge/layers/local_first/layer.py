@@ -94,13 +94,17 @@ class LocalFirstLayer(SendOperations, TakeOperations):
         self._drop_expired()
         sender = threading.get_ident()
         readers = list(self._own.values())
-        for own in readers:
-            own.depart(sender)
+        before = [own.depart(sender) for own in readers]
+        is_sent = False
         try:
             yield
+            is_sent = True
         finally:
-            for own in readers:
-                own.arrive(sender)
+            for own, number in zip(readers, before, strict=True):
+                if is_sent:
+                    own.arrive(sender)
+                else:  # what follows need not go to a layer that is back before our reader there is
+                    own.stay(sender, number)
                 # There need be no wake: the group may have no member here. The next take finds out.
                 self._quiet.discard(own.name)
 

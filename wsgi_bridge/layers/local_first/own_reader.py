@@ -55,11 +55,25 @@ class OwnReader:
         with self._lock:
             self._set_room(self.name, self.room)
 
-    def depart(self, sender: int) -> None:
-        """A group message is about to be sent: its sender is crossing from now on."""
+    def depart(self, sender: int) -> int | None:
+        """A group message is about to be sent: its sender is crossing from now on.
+
+        Returned is what `stay` is given if it could not be sent.
+        """
         with self._lock:
+            before = self.crossing.get(sender)
             self.crossing[sender] = _UNDER_WAY
             self._set_room(self.name, NO_ROOM)
+        return before
+
+    def stay(self, sender: int, before: int | None = None) -> None:
+        """Nothing was sent after all: the sender is as it was, at home unless told."""
+        with self._lock:
+            if before is None:
+                self.crossing.pop(sender, None)
+            else:
+                self.crossing[sender] = before
+            self._set_room(self.name, self.room)
 
     def follow(self, sender: int) -> bool:
         """Whether this sender is crossing; if so, its message is about to be sent as well."""

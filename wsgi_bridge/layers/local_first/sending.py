@@ -138,10 +138,14 @@ class SendOperations(LocalFirstCore):
         if not own.follow(sender):
             put_local(channel, message)
             return
+        is_gone = False
         try:
             put_shared(channel, message)
         except ChannelLayerUnavailable as exc:
             self._report(exc)
-            put_local(channel, message)
+            is_gone = True
         finally:
-            own.arrive(sender)
+            # What it should have followed is lost then, or late: no order is left to keep.
+            own.stay(sender) if is_gone else own.arrive(sender)
+        if is_gone:
+            put_local(channel, message)
