@@ -513,15 +513,19 @@ class HttpConnection:
     def _on_progress(self) -> None:
         if self._flow is not None:
             self._flow.report(self.out.size)
-        if self._is_held and self.out.size <= self.http.settings.write_buffer:
-            self._is_held = False
-            self._go_on()
-        elif self._is_held or self._exchange is not None or self.out.size:
+        if self._is_held:
+            self._end_hold()
+        elif self._exchange is not None or self.out.size:
             return
-        if self._is_eof:
+        elif self._is_eof:
             self._close_gracefully()
         elif not self._is_head_begun:
             self.deadline = self.http.clock() + self.http.keepalive
+
+    def _end_hold(self) -> None:
+        if self.out.size <= self.http.settings.write_buffer:
+            self._is_held = False
+            self._go_on()
 
     def _on_lost(self) -> None:
         """The client is gone, or was given up: nothing more can be written."""

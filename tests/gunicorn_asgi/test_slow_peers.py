@@ -174,6 +174,26 @@ def test_a_client_that_asks_and_does_not_read_is_not_asked_for_on(rig):
     assert rig.request()["path"] == "/c"
 
 
+# Of one of these sizes the kernel takes the rest at once.
+@pytest.mark.parametrize("more", range(0, 9000, 900))
+def test_what_was_asked_before_a_bad_request_is_answered_to_one_who_reads_late(rig, more):
+    client = rig.accept(get("/a") + get("/b") + b"no request\r\n\r\n", buffer=4096)
+    rig.answer(rig.request(), HUGE + bytes(more))
+    settle()
+    size = 0
+    while size < len(HUGE) + more:
+        size += len(client.sock.recv(65536))
+    second = rig.request()
+    assert second["path"] == "/b"
+    settle()
+    rig.answer(second, b"the second")
+    settle()
+    rest = b""
+    while part := client.sock.recv(65536):
+        rest += part
+    assert rest.index(b"the second") < rest.index(b"HTTP/1.1 400")
+
+
 def test_one_who_has_read_its_answers_late_may_ask_again(rig):
     client = rig.accept(get("/a"), buffer=4096)
     rig.answer(rig.request(), HUGE)
