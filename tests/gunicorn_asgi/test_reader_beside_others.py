@@ -12,6 +12,7 @@ import gunicorn
 import httptools
 import pytest
 from gunicorn.config import Config
+from gunicorn.http.errors import ParseException
 from gunicorn.http.parser import RequestParser
 
 from gunicorn_asgi.policy import read_policy
@@ -84,8 +85,8 @@ def read_gunicorns(data):
             body = request.body.read()
             fields = [(n.lower().encode(), v.encode("latin-1")) for n, v in request.headers]
             requests.append(comparable(request.method, request.uri.encode(), fields, body))
-    except Exception:  # noqa: BLE001 - whatever it is, it is refused
-        pass
+    except (ParseException, OSError, ValueError):
+        pass  # it is refused
     return requests
 
 
