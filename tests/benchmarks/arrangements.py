@@ -5,7 +5,12 @@ core as all others do, and the consumers on the load's: they, and not the server
 load. Their CPU time counts as well.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
 from tests.benchmarks.bench import Scenario
+from tests.benchmarks.loads import Load, wrk
 from tests.benchmarks.scenarios import (
     CLAIMS,
     ECHO_SOCKETS,
@@ -17,17 +22,29 @@ from tests.benchmarks.scenarios import (
     http_load,
     websocket_load,
 )
-from tests.benchmarks.servers import Server, gunicorn, uvicorn
+from tests.benchmarks.servers import Running, Server, gunicorn, uvicorn
 
 THREADS = 8
 # As many messages are taken at once, where each is short.
 SPLIT_THREADS = 16
 
 
+# What daphne 1.4.2, asgi_redis 1.4.3 and one worker of Channels 1 did on a machine like this one,
+# with as many connections; they cannot be installed any more.
+FORMER_RATE = 333
+FORMER_CONNECTIONS = 8
+
+
 def _split(app: str) -> Server:
     """Return a server and a process of consumers, joined by the gunicorn's own ipc layer."""
     config = ("-c", "python:tests.benchmarks.split_conf", "--threads", str(SPLIT_THREADS))
     return gunicorn("ours, split", app, "gunicorn_asgi.SplitWorker", *config, workers=2)
+
+
+@contextmanager
+def _former_load(server: Running, core: int | None) -> Iterator[Callable[[float], Load]]:
+    """Request the root by wrk, over few connections."""
+    yield lambda seconds: wrk(server.port, core, connections=FORMER_CONNECTIONS, seconds=seconds)
 
 
 ARRANGEMENTS = (
@@ -52,6 +69,14 @@ ARRANGEMENTS = (
         ),
     ),
     Scenario(
+        "split-redis",
+        "hello world in another process, over a local Redis and "
+        f"{FORMER_CONNECTIONS} keep-alive connections",
+        "requests",
+        _former_load,
+        (replace(_split("hello_wsgi"), layer="redis", layer_variable="CHANNEL_LAYER"),),
+    ),
+    Scenario(
         "split-echo",
         f"WebSocket echo of 100 bytes in another process over {ECHO_SOCKETS} sockets",
         "echoes",
@@ -65,5 +90,7 @@ ALL_CLAIMS = (
     *CLAIMS,
     Claim("threads", "cost", "gunicorn gthread", at_least=2.0),
     Claim("split-hello", "throughput", "gunicorn gevent", at_least=1.5, server="ours, split"),
+    # Ten times as many.
+    Claim("split-redis", "throughput", rate=10 * FORMER_RATE, server="ours, split"),
     Claim("split-echo", "throughput", "uvicorn", at_least=0.7, server="ours, split"),
 )

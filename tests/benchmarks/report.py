@@ -157,6 +157,10 @@ def _maybe_claim_row(scenario: Scenario, claim: Claim, samples: Samples) -> Row 
     if claim.below:
         figures.append(measure.shown(mine))
         is_reached, target = mine < claim.below, f"below {measure.shown(claim.below)}"
+    elif claim.rate:
+        rate = median(samples[claim.server], lambda sample: sample.rate)
+        figures.append(f"{rate:,.0f}/s")
+        is_reached, target = rate >= claim.rate, f"{claim.rate:,.0f}/s"
     else:
         is_reached, target = ratio >= claim.at_least, f"{claim.at_least:.2g} times"
     verdict = ", ".join(figures if is_reached else [*figures, "missed"])

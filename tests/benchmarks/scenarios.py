@@ -27,7 +27,8 @@ NO_DEFLATE = ("--ws-per-message-deflate", "false")
 
 @dataclass(frozen=True)
 class Claim:
-    """What ours must reach in a scenario: a ratio to `peer`, or `below` so many of the measure."""
+    """What ours must reach in a scenario: a ratio to `peer`, `below` so many of the measure, or a
+    `rate`: so many operations a second."""
 
     scenario: str
     measure: str
@@ -35,6 +36,7 @@ class Claim:
     peer: str = ""
     at_least: float = 0.0
     below: float = 0.0
+    rate: float = 0.0
     server: str = "ours"
 
 
