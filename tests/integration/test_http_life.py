@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from gunicorn.config import make_settings
 
 from tests.integration.servers import Server, run_server
 from tests.integration.wire import Wire, ask, open_wire, request
@@ -175,6 +176,7 @@ def test_several_addresses_are_served(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+@pytest.mark.skipif("protocol" not in make_settings(), reason="this gunicorn speaks HTTP only")
 def test_what_gunicorn_offers_and_this_worker_does_not_is_refused_at_the_start() -> None:
     refusal = pytest.raises(AssertionError, match=r"does not do protocol\. .* have nginx say")
     with refusal, run_server(SITE, args=["--protocol", "uwsgi"]):
