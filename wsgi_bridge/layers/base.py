@@ -33,18 +33,16 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from urllib.parse import SplitResult
 
 from wsgi_bridge.copying import copy_message
 from wsgi_bridge.exceptions import ChannelLayerError, ChannelLayerUnavailable, InvalidName
+from wsgi_bridge.layers.closing import Closing
 from wsgi_bridge.layers.statistics import GroupStatistics, Statistics
 from wsgi_bridge.names import SUFFIX_LENGTH, check_channel, check_pattern
 
 if TYPE_CHECKING:
-    from typing_extensions import Self  # typing has it from 3.11
-
     from wsgi_bridge.layers.storage_base import Storage
 
 __all__ = [
@@ -82,23 +80,12 @@ _Result = TypeVar("_Result")
 Watch = Callable[[int, Callable[[], object]], Callable[[], object]]
 
 
-class Listener(ABC):
+class Listener(Closing):
     """A registration made by `BaseLayer.listen`; a context manager that closes itself."""
 
     @abstractmethod
     def close(self) -> None:
         """End the registration; idempotent. A call of `wake` that has begun may still arrive."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def parse_channel_capacity(text: str) -> dict[str | re.Pattern[str], int]:

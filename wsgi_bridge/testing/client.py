@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urljoin
 
 from wsgi_bridge.bridge import Bridge
 from wsgi_bridge.consumers import Group
 from wsgi_bridge.layers import BaseLayer
+from wsgi_bridge.layers.closing import Closing
 from wsgi_bridge.testing.clock import FakeClock
 from wsgi_bridge.testing.cookies import Cookies
 from wsgi_bridge.testing.engine import Engine, describe
@@ -21,9 +21,6 @@ from wsgi_bridge.testing.request import make_request as _make_request
 from wsgi_bridge.testing.response import Response
 from wsgi_bridge.testing.websocket import WebSocket
 
-if TYPE_CHECKING:
-    from typing_extensions import Self  # typing has it from 3.11
-
 # Real seconds to wait for what other threads and processes send. Where there are none, nobody
 # waits: everything that was due has run.
 TIMEOUT = 1.0
@@ -31,7 +28,7 @@ TIMEOUT = 1.0
 MAX_REDIRECTS = 20
 
 
-class Client:
+class Client(Closing):
     """A visitor of a site, which runs in the calling thread: no socket, no server, no sleep.
 
         with Client(application) as client:
@@ -273,17 +270,6 @@ class Client:
         if self._owns_engine:
             self._owns_engine = False
             self._engine.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class Pending:

@@ -6,19 +6,16 @@ import json
 from collections.abc import Iterator, Sequence
 from email.message import Message
 from http.cookies import SimpleCookie
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from wsgi_bridge.layers.closing import Closing
 from wsgi_bridge.testing.exceptions import NothingReceived
 from wsgi_bridge.testing.exchange import Exchange
 from wsgi_bridge.testing.headers import Headers
 from wsgi_bridge.testing.request import Request
 
-if TYPE_CHECKING:
-    from typing_extensions import Self  # typing has it from 3.11
 
-
-class Response:
+class Response(Closing):
     """An answer: all of it, or with ``stream=True`` its head, and the content as it comes.
 
     Iterate over it for the blocks as the app yielded them: the app goes on only as far as it is
@@ -92,17 +89,6 @@ class Response:
     def close(self) -> None:
         """Go away; idempotent."""
         self._exchange.abandon()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"<Response {self.status} {self.url}>"

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from websockets.client import ClientProtocol
@@ -21,6 +20,7 @@ from websockets.http11 import Response as HandshakeResponse
 from websockets.protocol import OPEN
 from websockets.uri import parse_uri
 
+from wsgi_bridge.layers.closing import Closing
 from wsgi_bridge.protocols.frames import ABNORMAL_CLOSURE, NORMAL_CLOSURE
 from wsgi_bridge.protocols.handshake import HandshakeError
 from wsgi_bridge.protocols.http import HttpExchange, error_response
@@ -40,7 +40,7 @@ _HANDSHAKE_FIELDS = frozenset(
 )  # fmt: skip
 
 
-class WebSocket:
+class WebSocket(Closing):
     """An open socket. Made by `Client.websocket`; a context manager that closes it with 1000.
 
     Whatever it does, everything that this makes due is run before it returns, and what a consumer
@@ -180,17 +180,6 @@ class WebSocket:
     def accepted_subprotocol(self) -> str | None:
         """The subprotocol that the consumer chose."""
         return self._protocol.subprotocol
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __iter__(self) -> Self:
         return self
