@@ -186,8 +186,7 @@ class RequestAtWork:
         connection = self._connection
         if not connection.is_left:
             connection.deadline = NEVER
-        request = self.request
-        if request is not None and not request.is_complete:
+        if self.body is not None and self.request is not None and not self.request.is_complete:
             # What is left of the body will not be read: nobody may take it for a request.
             exchange.keep_alive = False
         if self._http.is_last:

@@ -7,20 +7,12 @@ small state, so it can be released by one process and adopted by another.
 from __future__ import annotations
 
 import logging
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from wsgi_bridge.exceptions import (
-    ChannelFull,
-    ChannelLayerError,
-    ChannelLayerUnavailable,
-    MessageTooLarge,
-)
 from wsgi_bridge.protocols.broadcast import Broadcast
 from wsgi_bridge.protocols.frames import (
     ABNORMAL_CLOSURE,
     INTERNAL_ERROR,
-    MESSAGE_TOO_BIG,
     PING_FRAME,
 )
 from wsgi_bridge.protocols.handshake import Handshake
@@ -34,9 +26,11 @@ from wsgi_bridge.protocols.states import (
 )
 from wsgi_bridge.protocols.websocket import WebSocketConnection
 from wsgi_bridge.server.backlog import BLOCK_FACTOR, PONG_ROOM, has_room
+from wsgi_bridge.server.held_handshake import HeldHandshake
 from wsgi_bridge.server.outbound import Outbound, Socket
 from wsgi_bridge.server.pace import Pace, Pause
 from wsgi_bridge.server.server import NEVER
+from wsgi_bridge.server.websocket_events import WebSocketEvents
 
 if TYPE_CHECKING:
     from wsgi_bridge.server.sockets import WebSockets
@@ -46,8 +40,6 @@ logger = logging.getLogger(__name__)
 READ_SIZE = 65536
 # What the machine raises for an answer it cannot encode; not a ResponseError when a type is wrong.
 INVALID_ANSWER = (ResponseError, TypeError, ValueError, AttributeError)
-# Group messages kept for a socket whose handshake is not answered yet.
-MAX_HELD = 100
 
 
 class WebSocketOwner:
@@ -57,10 +49,10 @@ class WebSocketOwner:
     else posts to its reply channel. All methods run in the hub.
     """
 
-    __slots__ = ("__weakref__", "_awaited", "_held", "_is_closing", "_is_disconnected",
-                 "_is_going_on", "_is_posted", "_is_unanswered", "_pace", "_pings", "_was_open",
-                 "deadline", "is_reading", "machine", "out", "path", "reply_channel", "request",
-                 "silent_since", "sock", "sockets", "started", "watcher")  # fmt: skip
+    __slots__ = ("__weakref__", "_events", "_handshake", "_is_closing", "_is_disconnected",
+                 "_is_going_on", "_pace", "_pings", "deadline", "is_reading", "machine", "out",
+                 "path", "reply_channel", "request", "silent_since", "sock", "sockets", "started",
+                 "watcher")  # fmt: skip
 
     def __init__(
         self,
@@ -86,15 +78,12 @@ class WebSocketOwner:
         self.out = Outbound(sockets.server.loop, sock, self._on_progress, self._on_lost)
         self.deadline = NEVER
         sockets.server.timed.add(self)
-        self._awaited = 0  # the event, and those before it, that `deadline` is about
+        self._events = WebSocketEvents(self)
+        self._handshake: HeldHandshake | None = None
         self.is_reading = True
         self._is_disconnected = False
         self._is_closing = False
-        self._is_posted = False  # whether an event is about to be put on the layer
-        self._is_unanswered = False  # whether a consumer's answer to the handshake is awaited
-        self._was_open = False  # whether it came when the client had gone, and was to accept
         self._is_going_on = False  # whether to go on with bytes that are held is due already
-        self._held: list[Broadcast] | None = None
         rate = sockets.server.settings.max_frame_rate
         self._pace = Pace(rate) if rate else None
         self.silent_since = 0.0  # when the ping was sent that nothing followed; 0: none
@@ -106,7 +95,8 @@ class WebSocketOwner:
     def deliver(self, message: dict[str, Any]) -> None:
         """Take one message from the reply channel."""
         machine = self.machine
-        if self._is_unanswered and self._take_handshake_answer(message):
+        handshake = self._handshake
+        if handshake is not None and handshake.is_due and handshake.take_answer(message):
             return
         ack = message.get("ack")
         try:
@@ -117,24 +107,31 @@ class WebSocketOwner:
             self._count_ignored()
         if ack is not None:
             if "lost" in message:
-                self._take_lost(ack)
+                self._events.take_lost(ack)
             else:
                 machine.acknowledge(ack)
         if machine.state is OPEN and machine.acked == machine.order:
             self.deadline = NEVER
-        elif ack is not None and machine.state is OPEN and machine.acked >= self._awaited:
-            self._await_acknowledgements()
+        elif ack is not None and machine.state is OPEN and machine.acked >= self._events.awaited:
+            self._events.await_acknowledgements()
         if self.out.size:
             self._check_backlog()
-        self._process()
-        if self._held is not None and machine.state is not CONNECTING:
-            self._deliver_held(self._held)
+        self.process()
+        if handshake is not None and machine.state is not CONNECTING:
+            self._end_handshake(handshake)
+
+    def _end_handshake(self, handshake: HeldHandshake) -> None:
+        """The handshake was answered, with whatever: an open socket needs to know no more."""
+        if not handshake.is_due and not handshake.was_accepted:
+            self._handshake = None
+        handshake.deliver_held()
 
     def deliver_broadcast(self, broadcast: Broadcast) -> None:
         """Take one group message: its frame is shared, the policy for slow clients is ours."""
         machine = self.machine
         if machine.state is CONNECTING:
-            self._hold(broadcast)
+            if self._handshake is not None:
+                self._handshake.hold(broadcast)
             return
         if machine.state is not OPEN:
             return
@@ -154,42 +151,9 @@ class WebSocketOwner:
         if not self.out.write(frame):
             self._on_lost()
 
-    def _take_handshake_answer(self, message: dict[str, Any]) -> bool:
-        """Note that a consumer answered the handshake; whether nobody is left to be told.
-
-        Who accepted a client that has gone meanwhile must hear that it has gone.
-        """
-        has_data = message.get("text") is not None or message.get("bytes") is not None
-        is_accepted = bool(message.get("accept")) or has_data
-        if not is_accepted and message.get("accept") is None and not message.get("close"):
-            return False
-        self._is_unanswered = False
-        if self.machine.state is CONNECTING:
-            if is_accepted:
-                self.leave_will()
-            return False
-        self._was_open = is_accepted
-        self._depart()
-        return True
-
     def leave_will(self) -> None:
         """Have others say that the socket is gone, should this process be killed."""
         self.sockets.server.wills.leave_for_websocket(self.reply_channel, self.path)
-
-    def _hold(self, broadcast: Broadcast) -> None:
-        """Keep a group message until the handshake is answered: it must not be the answer."""
-        if self._held is None:
-            self._held = []
-        if len(self._held) >= MAX_HELD:
-            self.sockets.server.counters.slow_client_lost_count += 1
-            return
-        self._held.append(broadcast)
-
-    def _deliver_held(self, held: list[Broadcast]) -> None:
-        self._held = None
-        if self.machine.state is OPEN:
-            for broadcast in held:
-                self.deliver_broadcast(broadcast)
 
     def _answer_invalid(self, exc: Exception) -> None:
         """A consumer's answer cannot be sent: 500 in the handshake, 1011 when open (section 5)."""
@@ -197,7 +161,7 @@ class WebSocketOwner:
         self.sockets.server.counters.invalid_answers_count += 1
         self.machine.refuse(error_response(500), self.sockets.server.preamble)
         self.machine.close(INTERNAL_ERROR)
-        self._process()
+        self.process()
 
     def _count_ignored(self) -> None:
         """Text and bytes in one answer, or a close code that no endpoint may send (section 3)."""
@@ -230,21 +194,21 @@ class WebSocketOwner:
                 self._check_backlog()  # pongs, too, wait for a client that does not read
         else:
             self._take_eof()
-        self._process()
+        self.process()
 
     def _take_eof(self) -> None:
         self.machine.receive_eof()
         self.out.close()
         self._stop_reading()
 
-    def _process(self) -> None:
+    def process(self) -> None:
         """Write what the machine has to say, send on what it has received, finish when it has."""
         machine = self.machine
         data = machine.data_to_send()
         if data and not self.out.write(data):
             self._take_eof()
         if machine.inbox:
-            self._send_events()
+            self._events.send_all()
         if machine.hold is TURN and not self._is_going_on:
             self._is_going_on = True
             self.sockets.server.loop.run_callback(self._go_on)
@@ -262,7 +226,7 @@ class WebSocketOwner:
         self.machine.go_on()
         if self._pace is not None:
             self._keep_pace(self._pace)
-        self._process()
+        self.process()
 
     def _keep_pace(self, pace: Pace) -> None:
         """Do not read on for a while, if the client sent more frames than it may."""
@@ -286,13 +250,13 @@ class WebSocketOwner:
         self.silent_since = 0.0
         if self.machine.is_stalled and self.out.size <= PONG_ROOM:
             self.machine.end_stall()
-            self._process()
+            self.process()
         if self.machine.state is CLOSED:
             self._finish()
 
     def _on_lost(self) -> None:
         self._take_eof()
-        self._process()
+        self.process()
 
     # Events: messages to the layer
 
@@ -303,15 +267,16 @@ class WebSocketOwner:
         server.counters.websockets += 1
         server.counters.websocket_connects_count += 1
         self._set_deadline(server.settings.handshake_timeout)
-        self._is_unanswered = self._send("websocket.connect", message)
-        if not self._is_unanswered:
+        if self._events.send("websocket.connect", message):
+            self._handshake = HeldHandshake(self)
+        else:
             server.counters.refused_full_count += 1
             self.answer_status(503, [(b"Retry-After", b"1")])
 
     def answer_status(self, status: int, headers: Any = ()) -> None:
         """Refuse the held handshake with a status of the server's own."""
         self.machine.refuse(error_response(status, headers=headers), self.sockets.server.preamble)
-        self._process()
+        self.process()
 
     def on_due(self) -> None:
         """What this connection waits for did not come in time."""
@@ -320,92 +285,15 @@ class WebSocketOwner:
             self.answer_status(504)
         elif not self._is_disconnected and self.machine.state is not OPEN:
             self._lose()  # the peer did not answer our close frame, or does not read it
-        elif self._is_unanswered:
-            self._is_unanswered = False  # nor will it be answered now
-            self._depart()
+        elif self._handshake is not None and self._handshake.is_due:
+            self._handshake = None  # nor will it be answered now
+            self.depart()
         else:
-            self._give_up_events()
+            self._events.give_up()
+            self.process()
 
     def _set_deadline(self, delay: float) -> None:
         self.deadline = self.sockets.server.clock() + delay
-
-    def _await_acknowledgements(self) -> None:
-        """Wait for all that is unacknowledged now; later events are waited for after these.
-
-        So that each gets the layer's expiry at least and twice that at most, whatever the window.
-        """
-        self._awaited = self.machine.order
-        self._set_deadline(self.sockets.server.layer.expiry)
-
-    def _give_up_events(self) -> None:
-        """No worker acknowledged an event within the layer's expiry: it is lost, go on."""
-        lost = self.machine.give_up(self._awaited)
-        self.sockets.server.counters.unacknowledged_count += lost
-        if lost:
-            logger.warning("not acknowledged, and counted as lost: %d of %s", lost, self.path)
-        if self.machine.acked != self.machine.order:
-            self._await_acknowledgements()
-        self._process()
-
-    def _take_lost(self, order: int) -> None:
-        """The process that had taken an event was killed, and others say so."""
-        waiting = self.machine.unacknowledged
-        self.machine.acknowledge(order)
-        if self.machine.unacknowledged < waiting:
-            self.sockets.server.counters.unacknowledged_count += 1
-            logger.warning("an event of %s was lost with its worker process: counted", self.path)
-
-    def _send_events(self) -> None:
-        machine = self.machine
-        server = self.sockets.server
-        while not self._is_posted and (content := machine.next_message()) is not None:
-            key = "text" if type(content) is str else "bytes"
-            message = {"reply_channel": self.reply_channel, "path": self.path, key: content,
-                       "order": machine.order}  # fmt: skip
-            if server.gathers:
-                self._is_posted = True
-                server.post("websocket.receive", message, partial(self._settle_event, content))
-                return
-            try:
-                server.layer.hand_over("websocket.receive", message)
-            except (ChannelFull, ChannelLayerUnavailable):
-                # Never a dropped frame (section 5): the socket is not read until this succeeds.
-                machine.unsend(content)
-                server.retry(self._process)
-                return
-            except MessageTooLarge:
-                machine.close(MESSAGE_TOO_BIG)
-                self._process()
-                return
-            self._count_event()
-
-    def _count_event(self) -> None:
-        server = self.sockets.server
-        server.counters.websocket_messages_count += 1
-        if self.machine.acked >= self._awaited:
-            self._await_acknowledgements()
-
-    def _settle_event(self, content: str | bytes, refusal: ChannelLayerError | None) -> None:
-        """Learn what became of a posted event; the next one goes out after it."""
-        self._is_posted = False
-        if isinstance(refusal, MessageTooLarge):
-            self.machine.close(MESSAGE_TOO_BIG)
-        elif refusal is not None:
-            # Never a dropped frame (section 5).
-            self.machine.unsend(content)
-            self.sockets.server.retry(self._process)
-            return
-        else:
-            self._count_event()
-        if refusal is not None or self.machine.inbox:
-            self._process()
-
-    def _send(self, channel: str, message: dict[str, Any]) -> bool:
-        try:
-            self.sockets.server.layer.hand_over(channel, message)
-        except (ChannelFull, ChannelLayerUnavailable, MessageTooLarge):
-            return False
-        return True
 
     # Pings
 
@@ -422,7 +310,7 @@ class WebSocketOwner:
         """The client is gone, without a word: 1006, and ``reason`` for the consumers."""
         self._take_eof()
         self.machine.close_reason = reason
-        self._process()
+        self.process()
 
     # The end
 
@@ -436,7 +324,7 @@ class WebSocketOwner:
     def close(self, code: int, reason: str = "") -> None:
         """Close an open socket."""
         self.machine.close(code, reason)
-        self._process()
+        self.process()
 
     def _leave_pings(self) -> None:
         if self._pings is not None:
@@ -449,7 +337,7 @@ class WebSocketOwner:
         if data and not self.out.size:
             self.out.write(data)
         self._take_eof()
-        self._process()
+        self.process()
 
     def _finish(self) -> None:
         """Close the socket when its bytes are out, the connection when all is acknowledged."""
@@ -464,13 +352,13 @@ class WebSocketOwner:
         if not self._is_disconnected and (self.out.is_lost or not self.out.size):
             self._disconnect()
         if self._is_disconnected and not machine.inbox and machine.acked == machine.order:
-            self._depart()
+            self.depart()
 
     def _disconnect(self) -> None:
         """Give up the socket; events that wait for a consumer still go out, in order."""
         self._is_disconnected = True
         self._leave_pings()
-        self._await_acknowledgements()
+        self._events.await_acknowledgements()
         self._stop_reading()
         if self.out.is_lost:
             self.watcher.close()
@@ -481,13 +369,15 @@ class WebSocketOwner:
         self.out.close()
         self.sockets.on_closed(self)
 
-    def _depart(self) -> None:
+    def depart(self) -> None:
         """Say that the socket has gone, once every earlier event is done with."""
         server = self.sockets.server
-        if self.reply_channel not in server.connections or self._is_unanswered:
+        handshake = self._handshake
+        is_due = handshake is not None and handshake.is_due
+        if self.reply_channel not in server.connections or is_due:
             return
         machine = self.machine
-        if machine.status == 101 or self._was_open:
+        if machine.status == 101 or (handshake is not None and handshake.was_accepted):
             message = {
                 "reply_channel": self.reply_channel,
                 "path": self.path,
@@ -495,8 +385,8 @@ class WebSocketOwner:
                 "code": machine.close_code,
                 "reason": machine.close_reason,
             }
-            if not self._send("websocket.disconnect", message):
-                server.retry(self._depart)
+            if not self._events.send("websocket.disconnect", message):
+                server.retry(self.depart)
                 return
         server.timed.discard(self)
         server.unregister(self.reply_channel)
@@ -507,7 +397,7 @@ class WebSocketOwner:
     def resume(self, unread: bytes) -> None:
         """Go on where another process left off, with the bytes it had read but not understood."""
         self.machine.receive_data(unread)
-        self._process()
+        self.process()
 
     def detach(self) -> Socket:
         """Give the socket away, as it is; this connection is over and nobody is told."""
