@@ -1,15 +1,17 @@
 """The WebSocket opening handshake, server side (RFC 6455 section 4.2), sans I/O.
 
 ``read_handshake`` checks a request and returns what is to be answered; ``encode_accept`` is the
-101. The origin check is here too, since it is the handshake's rule (section 10.2).
+101, ``encode_refusal`` any other response. The origin check is here too, since it is the
+handshake's rule (section 10.2).
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 from websockets.exceptions import InvalidHeader, NegotiationError
@@ -20,7 +22,7 @@ from websockets.utils import accept_key
 
 from wsgi_bridge.exceptions import BridgeError
 from wsgi_bridge.protocols.fields import has_bad_byte, is_token
-from wsgi_bridge.protocols.http import ResponseError
+from wsgi_bridge.protocols.http import HttpExchange, ResponseError, error_response
 
 # No context takeover in either direction: a broadcast is compressed once for all sockets, and an
 # idle connection keeps no 300 KB of zlib state. Window and memory as the websockets library has it.
@@ -125,6 +127,18 @@ def encode_accept(
             parts += (name, b": ", value, b"\r\n")
     parts.append(b"\r\n")
     return b"".join(parts)
+
+
+def encode_refusal(message: Mapping[str, Any], preamble: bytes) -> tuple[bytes, int]:
+    """Return the response that refuses a handshake, and its status: 403 unless a message says.
+
+    Raises ResponseError for one that cannot be sent.
+    """
+    response = error_response(403)
+    if message.get("status") is not None:
+        response = {key: message[key] for key in ("status", "headers", "content") if key in message}
+    exchange = HttpExchange(is_head=False, is_http10=False, keep_alive=False)
+    return exchange.encode(response, preamble), exchange.status
 
 
 def is_origin_allowed(origin: bytes | None, host: bytes | None, allowed: Sequence[str]) -> bool:

@@ -10,15 +10,15 @@ answer said otherwise, are unacknowledged; what arrives meanwhile waits in ``inb
 ``is_reading`` says when the socket should not be read. Acknowledgements are of one event each: with
 a window above one they come in any order.
 
-Nothing here is HTTP/1.1's but the answer to the handshake (``_accept`` and ``refuse``): a WebSocket
-over another version's stream (RFC 8441) needs another of those.
+Nothing here is HTTP/1.1's but the answer to the handshake (``encode_accept``, ``encode_refusal``):
+a WebSocket over another version's stream (RFC 8441) needs another of those.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from websockets.extensions import Extension
 from websockets.extensions.permessage_deflate import PerMessageDeflate
@@ -48,8 +48,9 @@ from wsgi_bridge.protocols.frames import (
     read_length,
     skip_frames,
 )
-from wsgi_bridge.protocols.handshake import Handshake, encode_accept
-from wsgi_bridge.protocols.http import HttpExchange, ResponseError, error_response
+from wsgi_bridge.protocols.handshake import Handshake, encode_accept, encode_refusal
+from wsgi_bridge.protocols.http import ResponseError
+from wsgi_bridge.protocols.library_frames import LibraryFrames
 from wsgi_bridge.protocols.silence import SILENCE
 from wsgi_bridge.protocols.states import (
     ANSWERS,
@@ -61,13 +62,12 @@ from wsgi_bridge.protocols.states import (
     TURN,
     Hold,
 )
-from wsgi_bridge.protocols.texts import Fragments, Preview, is_plain_text
 
 # Frames that are no message by themselves (pings, fragments) taken in one turn of the hub: some
 # milliseconds at most. A peer that floods us with them gets its turn, and no more.
 FRAMES_A_TURN = 128
 
-CONT, TEXT, BINARY = Opcode.CONT, Opcode.TEXT, Opcode.BINARY
+TEXT, BINARY = Opcode.TEXT, Opcode.BINARY
 # The opcodes that the library looks at whatever waits for a consumer.
 _CONTROL = frozenset((Opcode.CLOSE, Opcode.PING, Opcode.PONG))
 
@@ -79,8 +79,8 @@ class WebSocketConnection:
     socket.
     """
 
-    __slots__ = ("_acked_early", "_awaited", "_fragments", "_handshake", "_is_text", "_outgoing",
-                 "_pong", "_preview", "_protocol", "_unread", "acked", "barren", "close_code",
+    __slots__ = ("_acked_early", "_awaited", "_handshake", "_library", "_outgoing", "_pong",
+                  "_protocol", "_unread", "acked", "barren", "close_code",
                  "close_reason", "compress_threshold", "deflate_bits", "hold", "ignored", "inbox",
                  "is_stalled", "max_size", "order", "state", "status", "window")  # fmt: skip
 
@@ -104,9 +104,7 @@ class WebSocketConnection:
         self.barren = 0  # frames that were no message by themselves, counted
         self.is_stalled = False  # whether the peer does not read: then pongs do not queue up
         self._pong: bytes | None = None  # of the latest ping of a peer that is stalled
-        self._fragments: Fragments | None = None
-        self._preview: Preview | None = None  # of a text whose frame is not whole
-        self._is_text = False
+        self._library: LibraryFrames  # of an open connection
         self._unread: bytes | bytearray = b""  # of a frame that is not whole; or came too early
         self._awaited = 0  # how many bytes make that frame whole, at least
         self._outgoing: list[bytes] = []
@@ -240,6 +238,7 @@ class WebSocketConnection:
         """Go on as an open connection with these extensions."""
         self._protocol = Protocol(SERVER, max_size=self.max_size, logger=SILENCE)
         self._protocol.extensions = list(extensions)
+        self._library = LibraryFrames(self._protocol)
         for extension in extensions:
             if isinstance(extension, PerMessageDeflate):
                 self.deflate_bits = extension.local_max_window_bits
@@ -250,14 +249,8 @@ class WebSocketConnection:
         """Answer the held handshake with an HTTP response: 403, or the message's own status."""
         if self.state is not CONNECTING:
             return
-        response = error_response(403)
-        if message.get("status") is not None:
-            response = {
-                key: message[key] for key in ("status", "headers", "content") if key in message
-            }
-        exchange = HttpExchange(is_head=False, is_http10=False, keep_alive=False)
-        self._outgoing.append(exchange.encode(response, preamble))
-        self.status = exchange.status
+        response, self.status = encode_refusal(message, preamble)
+        self._outgoing.append(response)
         self._handshake = None
         self.state = CLOSED
 
@@ -306,11 +299,11 @@ class WebSocketConnection:
         if self._unread:
             self._unread += data
             if len(self._unread) < self._awaited or self.hold is not None:
-                if self._preview is not None:
+                if self._library.preview is not None:
                     self._look_ahead()
                 return  # joined once, when whole: else each byte would cost a copy of the rest
             data, self._unread = bytes(self._unread), b""
-            self._preview = None
+            self._library.preview = None
         turn_end = self.barren + FRAMES_A_TURN
         position, size = self._take_plain_frames(data, 0, turn_end), len(data)
         while position < size and self.state is not CLOSED:
@@ -332,7 +325,7 @@ class WebSocketConnection:
     @property
     def _room(self) -> int:
         """How many bytes the message may still have."""
-        fragments = self._fragments
+        fragments = self._library.fragments
         return self.max_size if fragments is None else self.max_size - len(fragments.payload)
 
     def _keep(self, data: bytes, awaited: int) -> None:
@@ -354,28 +347,26 @@ class WebSocketConnection:
 
     def _look_ahead(self) -> None:
         """Fail fast, if what has come of a text is not UTF-8 (RFC 6455 section 8.1)."""
-        if self._preview is None:
-            is_text = is_plain_text(self._unread[0], self._fragments)
-            if self.state is not OPEN or self.inbox or self.order != self.acked or not is_text:
-                return
-            self._preview = Preview(self._fragments)
+        is_next = self.state is OPEN and not self.inbox and self.order == self.acked
         try:
-            self._preview.check(self._unread)
+            self._library.look_ahead(self._unread, is_next)
         except UnicodeDecodeError:
             self._refuse_text()
 
     def _take_frame(self, protocol: Protocol, frame: bytes) -> None:
         """Have the library read a whole frame that is not one of the plain ones."""
-        messages = len(self.inbox or ())
-        if self._fragments is None and frame[0] & 0x8F in (TEXT, BINARY):  # the first of several
-            self._fragments = Fragments(frame[0] & 0x0F == TEXT, bool(frame[0] & 0x40))
-        if frame[0] & 0x0F == Opcode.CLOSE and self._fragments is not None:
-            # The rest of the message will not come. That is no error, though the library has it so.
-            protocol.current_size = None
-        protocol.receive_data(frame)
-        self._take_events(protocol)
-        if len(self.inbox or ()) == messages:
+        library = self._library
+        try:
+            content = library.take(frame)
+        except UnicodeDecodeError:
+            self._refuse_text()
+            return
+        if content is None:
             self.barren += 1
+        elif self.state is OPEN:
+            self._take_message(content, library.is_text)
+        if protocol.state is not ProtocolState.OPEN and self.state is not CLOSED:
+            self._take_close(protocol)
 
     def _take_plain_frames(self, data: bytes, position: int, turn_end: int) -> int:
         """Take the whole, final, masked, uncompressed frames at ``position`` and behind it.
@@ -384,7 +375,7 @@ class WebSocketConnection:
         (RFC 6455 section 5.2). Returns the offset of the first other one, which the library takes.
         """
         size = len(data)
-        if self.state is not OPEN or self._fragments is not None:
+        if self.state is not OPEN or self._library.fragments is not None:
             return skip_frames(data, position) if self.state is CLOSING else position
         while position + 6 <= size:
             opcode, length = data[position], data[position + 1] - 0x80
@@ -402,8 +393,8 @@ class WebSocketConnection:
             end = start + length
             if end > size or length > self.max_size:
                 return position
-            self._is_text = opcode == FINAL_TEXT
-            self._take_message(apply_mask(data[start:end], data[start - 4 : start]))
+            payload = apply_mask(data[start:end], data[start - 4 : start])
+            self._take_message(payload, opcode == FINAL_TEXT)
             if self.state is not OPEN:
                 return size
             position = end
@@ -464,8 +455,9 @@ class WebSocketConnection:
         It cannot in the middle of a fragmented message (the decompressor's state stays here), while
         an event is unacknowledged, and unless the connection is open.
         """
-        idle = self._fragments is None and self.acked == self.order
-        if self.state is not OPEN or self._protocol is None or not idle:
+        if self.state is not OPEN or self._protocol is None:
+            return None
+        if self._library.fragments is not None or self.acked != self.order:
             return None
         first = self._protocol.extensions[0] if self._protocol.extensions else None
         bits = None
@@ -479,35 +471,9 @@ class WebSocketConnection:
             "deflate": bits,
         }
 
-    def _take_events(self, protocol: Protocol) -> None:
-        for frame in cast("list[Frame]", protocol.events_received()):
-            receive = _FRAME_RULES.get(frame.opcode)
-            if receive is not None and self.state is not CLOSED:
-                receive(self, frame)
-        if protocol.state is not ProtocolState.OPEN and self.state is not CLOSED:
-            self._take_close(protocol)
-
-    def _take_data(self, frame: Frame) -> None:
-        """RFC 6455 section 5.4: a message is its fragments, joined."""
-        if self.state is not OPEN:
-            return
-        fragments = self._fragments
-        if fragments is None:  # the whole message, compressed
-            self._is_text = frame.opcode is TEXT
-            self._take_message(bytes(frame.data))
-            return
-        try:
-            fragments.add(bytes(frame.data), frame.fin)
-        except UnicodeDecodeError:
-            self._refuse_text()
-            return
-        if frame.fin:
-            self._fragments, self._is_text = None, fragments.is_text
-            self._take_message(bytes(fragments.payload))
-
-    def _take_message(self, payload: bytes) -> None:
+    def _take_message(self, payload: bytes, is_text: bool) -> None:
         content: str | bytes = payload
-        if self._is_text:
+        if is_text:
             try:
                 content = payload.decode()
             except UnicodeDecodeError:
@@ -530,10 +496,3 @@ class WebSocketConnection:
         if close is not None:
             self.close_code, self.close_reason = int(close.code), close.reason
         self.state = CLOSED if protocol.eof_sent else CLOSING
-
-
-_FRAME_RULES: dict[Opcode, Callable[[WebSocketConnection, Frame], None]] = {
-    TEXT: WebSocketConnection._take_data,
-    BINARY: WebSocketConnection._take_data,
-    CONT: WebSocketConnection._take_data,
-}

@@ -83,7 +83,7 @@ def test_fragments_take_as_much_memory_as_they_have_bytes():
             machine.go_on()
     kept, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert len(machine._fragments.payload) == 80_002
+    assert len(machine._library.fragments.payload) == 80_002
     assert kept < 300_000
 
 

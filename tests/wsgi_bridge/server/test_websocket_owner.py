@@ -8,7 +8,7 @@ import pytest
 from tests.wsgi_bridge.protocols.frames import BINARY, CLOSE, PONG, TEXT, client_frame, close_frame
 from tests.wsgi_bridge.server.rig import Rig, settle, wait_for
 from wsgi_bridge import open_layer
-from wsgi_bridge.server import websocket
+from wsgi_bridge.server.held_handshake import MAX_HELD
 from wsgi_bridge.server.server import RETRY_DELAY
 
 
@@ -135,12 +135,12 @@ def test_a_group_message_to_a_refused_socket_is_dropped(rig):
 def test_the_group_messages_that_are_held_are_bounded_and_losses_counted(rig):
     owner, client = rig.connect()
     rig.layer.group_add("g", owner.reply_channel)
-    for number in range(websocket.MAX_HELD + 3):
+    for number in range(MAX_HELD + 3):
         rig.layer.send_group("g", {"text": str(number)})
         settle()
     rig.reply(owner, {"accept": True})
     client.read_head()
-    assert [client.read_frame()[1] for _ in range(websocket.MAX_HELD)][-1] == b"99"
+    assert [client.read_frame()[1] for _ in range(MAX_HELD)][-1] == b"99"
     assert rig.counters.slow_client_lost_count == 3
 
 
