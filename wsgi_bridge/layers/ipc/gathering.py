@@ -12,11 +12,9 @@ import time
 from collections.abc import Callable
 
 from wsgi_bridge.exceptions import ChannelFull, ChannelLayerUnavailable
+from wsgi_bridge.layers.ipc.records import Entries
 
-__all__ = ["Entries", "Gathering"]
-
-#: Channels and packed messages.
-Entries = list[tuple[str, bytes]]
+__all__ = ["Gathering"]
 
 #: Bytes that are put in one transaction, about: others wait for it, a millisecond at most. Each
 #: message counts for some more than it is long.

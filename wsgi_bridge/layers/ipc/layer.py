@@ -36,7 +36,13 @@ from wsgi_bridge.layers.ipc.gathering import LARGEST_BATCH, Gathering
 from wsgi_bridge.layers.ipc.hearer import Hearer
 from wsgi_bridge.layers.ipc.membership import CHANGES_TO_TAKE
 from wsgi_bridge.layers.ipc.queues import Packed
-from wsgi_bridge.layers.ipc.records import Record, encode_message, has_work, record_key
+from wsgi_bridge.layers.ipc.records import (
+    Record,
+    encode_message,
+    encode_messages,
+    has_work,
+    record_key,
+)
 from wsgi_bridge.layers.ipc.sending import SendOperations
 from wsgi_bridge.layers.ipc.session import Rings, Session
 from wsgi_bridge.layers.ipc.storage import IpcStorage
@@ -144,7 +150,12 @@ class IpcLayer(SendOperations):
         return self._decoded(attachment, channels, taken)
 
     def _decoded(self, attachment: Attachment, channels: Sequence[str], taken: Packed) -> Batch:
-        batch = [item for entry in taken for item in _decode(*entry)]
+        batch: Batch = []
+        for names, packed in taken:
+            try:
+                batch.append((names, msgpack.unpackb(packed)))
+            except ValueError:
+                logger.warning("a message to %s cannot be decoded, and is lost", names)
         if len(batch) < len(taken):
             for channel in channels:
                 attachment.wake(channel)  # there may be more, whatever the size of the batch says
@@ -159,8 +170,8 @@ class IpcLayer(SendOperations):
         compact: bool = False,
     ) -> tuple[Sequence[ChannelLayerError | None], Batch]:
         """Put messages and take others in one transaction; see BaseLayer."""
-        entries = [(channel, encode_message(message)) for channel, message in messages]
-        if sum(len(packed) for _, packed in entries) > LARGEST_BATCH:
+        entries = encode_messages(messages)
+        if sum([len(packed) for _, packed in entries]) > LARGEST_BATCH:
             return super().exchange(messages, channels, limit, compact=compact)
         attachment = self._attach()
         self._begin(attachment, channels)
@@ -168,7 +179,7 @@ class IpcLayer(SendOperations):
 
         def work(txn: Txn) -> tuple[list[ChannelFull | None], Packed, Rings]:
             session = Session(txn, now)
-            refused = [self._put_one(attachment.queues, session, *entry) for entry in entries]
+            refused = self._put_in(session, attachment.queues, entries)
             taken = attachment.queues.take(session, channels, limit, compact)
             session.save()
             return refused, taken, session.rings
@@ -420,16 +431,6 @@ def _lose(record: Record, count: int, lost: list[tuple[str, int]]) -> None:
     if not record.losing:
         record.losing = 1
         lost.append((record.name, count))
-
-
-def _decode(
-    names: str | tuple[str, ...], packed: memoryview
-) -> list[tuple[str | tuple[str, ...], dict[str, Any]]]:
-    try:
-        return [(names, msgpack.unpackb(packed))]
-    except ValueError:
-        logger.warning("a message to %s cannot be decoded, and is lost", names)
-        return []
 
 
 class _Listener(Listener):

@@ -14,15 +14,20 @@ from wsgi_bridge.layers.ipc import values
 from wsgi_bridge.layers.ipc.membership import Memberships
 from wsgi_bridge.layers.ipc.records import (
     GROUP,
+    HEADER_SIZE,
     MEMBERS,
     PLAIN,
+    Entries,
     Record,
     deadline_of,
     decode_entry,
     encode_entry,
     listing_key,
     message_key,
+    pack_number,
+    plain_rows,
     rates_key,
+    unpack_header,
 )
 from wsgi_bridge.layers.ipc.session import Session
 from wsgi_bridge.layers.statistics import Meter
@@ -44,19 +49,41 @@ class Queues:
 
     def put(self, session: Session, record: Record, data: bytes) -> None:
         """Put an entry at the tail of a channel that has room."""
+        self._begin_to_put(session, record)
+        session.txn.put(message_key(record, record.tail), data)
+        record.tail += 1
+
+    def put_plain(
+        self, session: Session, record: Record, deadline: float, entries: Entries
+    ) -> None:
+        """Put messages at the tail of their reader, which has room for them."""
+        self._begin_to_put(session, record)
+        rows = plain_rows(record, deadline, entries)
+        if len(rows) == 1:
+            session.txn.put(*rows[0])
+        else:
+            with session.txn.cursor() as cursor:
+                cursor.putmulti(rows)
+        record.tail += len(rows)
+
+    def _begin_to_put(self, session: Session, record: Record) -> None:
         if session.now >= record.sent_mark:
             self._mark(session, record)
-        session.txn.put(message_key(record, record.tail), data)
         # Whoever waits has found the channel empty since it began to listen, and so was rung for
         # the message that ended that.
         if record.listeners and record.head == record.tail:
             session.ring(record)
-        record.tail += 1
         record.is_changed = True
 
     def has_room(self, session: Session, record: Record, capacity: int) -> bool:
         """Whether a channel is under its capacity, after what has expired has left."""
         return record.waiting < capacity or self.purge(session, record)
+
+    def room(self, session: Session, record: Record, capacity: int, wanted: int) -> int:
+        """Return how many messages a channel takes, up to `wanted`; what has expired leaves."""
+        if record.waiting + wanted > capacity:
+            self.purge(session, record)
+        return min(wanted, max(0, capacity - record.waiting))
 
     def count_full(self, session: Session, record: Record) -> None:
         """Count a message that found a channel at capacity."""
@@ -87,7 +114,8 @@ class Queues:
     def take(self, session: Session, channels: Sequence[str], limit: int, compact: bool) -> Packed:
         """Remove and return up to `limit` messages, in fair shares."""
         batch: Packed = []
-        records = [session.record(channel) for channel in channels]
+        found = [session.record_with_work(channel) for channel in channels]
+        records = [record for record in found if record is not None]
         ready = [record for record in records if record.head != record.tail]
         turn = session.txn.id()
         while ready:
@@ -122,25 +150,42 @@ class Queues:
             self.claim(session, record)
         record.losing = 0
         record.is_changed = True
+        pop, prefix, now = session.txn.pop, record.prefix, session.now
         while record.head != record.tail and len(batch) < size:
             number = record.head
-            data = session.txn.pop(message_key(record, number)) or b""
-            record.head += 1
-            deadline, kind, text, packed = decode_entry(data)
-            if kind == PLAIN and deadline > session.now:
-                batch.append((record.name + text, packed))
-                continue
-            names = self._names(session, record, number, kind, text)
-            if deadline <= session.now:
-                self._expire(session, record, names)
-            elif compact:
-                if names:
-                    batch.append((names, packed))
+            data = pop(prefix + pack_number(number)) or b""
+            record.head = number + 1
+            deadline, kind, length = unpack_header(data)
+            if kind == PLAIN and deadline > now:
+                end = HEADER_SIZE + length
+                text = data[HEADER_SIZE:end].decode()
+                batch.append((record.name + text, memoryview(data)[end:]))
             else:
-                room = size - len(batch)
-                batch.extend((name, packed) for name in names[:room])
-                if len(names) > room:
-                    self._put_back(session, record, deadline, names[room:], packed)
+                self._drain_others(session, record, number, data, batch, size, compact)
+
+    def _drain_others(
+        self,
+        session: Session,
+        record: Record,
+        number: int,
+        data: bytes,
+        batch: Packed,
+        size: int,
+        compact: bool,
+    ) -> None:
+        """Move a message to several, or lose one that has expired."""
+        deadline, kind, text, packed = decode_entry(data)
+        names = self._names(session, record, number, kind, text)
+        if deadline <= session.now:
+            self._expire(session, record, names)
+        elif compact:
+            if names:
+                batch.append((names, packed))
+        else:
+            room = size - len(batch)
+            batch.extend((name, packed) for name in names[:room])
+            if len(names) > room:
+                self._put_back(session, record, deadline, names[room:], packed)
 
     def _names(
         self, session: Session, record: Record, number: int, kind: int, text: str

@@ -18,14 +18,17 @@ Numbers in keys are big-endian, for their order.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from typing import Any
 
 import msgpack
 
 __all__ = [
     "GROUP",
+    "HEADER_SIZE",
     "MEMBERS",
     "PLAIN",
+    "Entries",
     "Record",
     "change_key",
     "count_key",
@@ -33,13 +36,17 @@ __all__ = [
     "decode_entry",
     "encode_entry",
     "encode_message",
+    "encode_messages",
     "has_work",
     "listing_key",
     "membership_key",
     "message_key",
+    "pack_number",
     "place_key",
+    "plain_rows",
     "rates_key",
     "record_key",
+    "unpack_header",
 ]
 
 #: What the text of a message's entry is: the rest of the name after the reader, the group, or the
@@ -47,12 +54,19 @@ __all__ = [
 PLAIN, GROUP, MEMBERS = 0, 1, 2
 
 _RECORD = struct.Struct("<9QdHB")
+_CHANGES = struct.Struct("<2Q")
+_CHANGES_AT = 56  # in a record
 _ENTRY = struct.Struct("<dBI")
 _NUMBER = struct.Struct(">Q")
 _PLACE = struct.Struct(">H")
-_pack_number = _NUMBER.pack
-_unpack_entry = _ENTRY.unpack_from
-_ENTRY_SIZE = _ENTRY.size
+_pack_header = _ENTRY.pack
+pack_number = _NUMBER.pack
+#: Deadline, kind and length of the text at the start of a message that waits.
+unpack_header = _ENTRY.unpack_from
+HEADER_SIZE = _ENTRY.size
+
+#: Channels and packed messages.
+Entries = list[tuple[str, bytes]]
 
 
 class Record:
@@ -151,8 +165,10 @@ def has_work(data: bytes | None, changes: int) -> bool:
     """Whether a record, as stored, has messages, or that many changes of membership."""
     if data is None:
         return False
-    head, tail, *_, first_change, next_change, _, _, _ = _RECORD.unpack_from(data)
-    return bool(tail != head or next_change - first_change >= changes)
+    if data[:8] != data[8:16]:  # head and tail
+        return True
+    first_change, next_change = _CHANGES.unpack_from(data, _CHANGES_AT)
+    return bool(next_change - first_change >= changes)
 
 
 def record_key(reader: str) -> bytes:
@@ -162,12 +178,12 @@ def record_key(reader: str) -> bytes:
 
 def message_key(record: Record, number: int) -> bytes:
     """Return the key of a message."""
-    return record.prefix + _pack_number(number)
+    return record.prefix + pack_number(number)
 
 
 def change_key(reader: str, number: int) -> bytes:
     """Return the key of a change of membership."""
-    return b"k" + reader.encode() + b"\0" + _pack_number(number)
+    return b"k" + reader.encode() + b"\0" + pack_number(number)
 
 
 def rates_key(reader: str) -> bytes:
@@ -201,19 +217,37 @@ def encode_message(message: dict[str, Any]) -> bytes:
     return packed
 
 
+def encode_messages(messages: Iterable[tuple[str, dict[str, Any]]]) -> Entries:
+    """Return messages that have been checked, packed."""
+    pack = msgpack.Packer().pack
+    return [(channel, pack(message)) for channel, message in messages]
+
+
 def encode_entry(deadline: float, kind: int, text: str, packed: bytes) -> bytes:
-    """Return the value of a message that waits."""
-    return _ENTRY.pack(deadline, kind, len(text)) + text.encode() + packed
+    """Return the value of a message that waits. `text` is ASCII, as names are."""
+    return _pack_header(deadline, kind, len(text)) + text.encode() + packed
+
+
+def plain_rows(record: Record, deadline: float, entries: Entries) -> list[tuple[bytes, bytes]]:
+    """Return keys and values of messages for one reader, at its tail."""
+    prefix, rest = record.prefix, len(record.name)
+    return [
+        (
+            prefix + pack_number(number),
+            _pack_header(deadline, PLAIN, len(channel) - rest) + channel[rest:].encode() + packed,
+        )
+        for number, (channel, packed) in enumerate(entries, record.tail)
+    ]
 
 
 def decode_entry(data: bytes) -> tuple[float, int, str, memoryview]:
     """Return deadline, kind, text and packed message."""
-    deadline, kind, size = _unpack_entry(data)
-    end = _ENTRY_SIZE + size
-    return deadline, kind, data[_ENTRY_SIZE:end].decode(), memoryview(data)[end:]
+    deadline, kind, size = unpack_header(data)
+    end = HEADER_SIZE + size
+    return deadline, kind, data[HEADER_SIZE:end].decode(), memoryview(data)[end:]
 
 
 def deadline_of(data: bytes) -> float:
     """Return the deadline of a message that waits."""
-    deadline: float = _unpack_entry(data)[0]
+    deadline: float = unpack_header(data)[0]
     return deadline

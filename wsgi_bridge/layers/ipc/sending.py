@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,9 +12,9 @@ from wsgi_bridge.exceptions import ChannelFull, ChannelLayerError, ChannelLayerU
 from wsgi_bridge.layers.base import BaseLayer
 from wsgi_bridge.layers.concurrency import can_wait, is_cooperative
 from wsgi_bridge.layers.ipc.attachment import Attachment
-from wsgi_bridge.layers.ipc.gathering import ENTRY_COST, LARGEST_BATCH, Entries, Gathering
+from wsgi_bridge.layers.ipc.gathering import ENTRY_COST, LARGEST_BATCH, Gathering
 from wsgi_bridge.layers.ipc.queues import Queues
-from wsgi_bridge.layers.ipc.records import PLAIN, encode_entry, encode_message
+from wsgi_bridge.layers.ipc.records import Entries, encode_message, encode_messages
 from wsgi_bridge.layers.ipc.session import Rings, Session
 from wsgi_bridge.layers.ipc.store import Reentered, StoreFull, Txn
 from wsgi_bridge.names import check_channel, reader_of
@@ -46,8 +46,7 @@ class SendOperations(BaseLayer):
         refused: list[ChannelLayerError | None] = []
         batch: Entries = []
         size = 0
-        for channel, message in messages:
-            packed = encode_message(message)
+        for channel, packed in encode_messages(messages):
             if batch and size + len(packed) > LARGEST_BATCH:
                 refused += self._put_or_refuse(batch)
                 batch, size = [], 0
@@ -81,7 +80,7 @@ class SendOperations(BaseLayer):
 
         def work(txn: Txn) -> tuple[list[ChannelFull | None], Rings]:
             session = Session(txn, now)
-            refused = [self._put_one(attachment.queues, session, *entry) for entry in entries]
+            refused = self._put_in(session, attachment.queues, entries)
             session.save()
             return refused, session.rings
 
@@ -97,17 +96,22 @@ class SendOperations(BaseLayer):
             attachment.ring(rings)
         return refused
 
-    def _put_one(
-        self, queues: Queues, session: Session, channel: str, packed: bytes
-    ) -> ChannelFull | None:
-        reader = reader_of(channel)
-        record = session.record(reader)
-        if not queues.has_room(session, record, self.capacity_of(reader)):
-            queues.count_full(session, record)
-            return ChannelFull(channel)
-        rest = channel[len(reader) :]
-        queues.put(session, record, encode_entry(session.now + self.expiry, PLAIN, rest, packed))
-        return None
+    def _put_in(
+        self, session: Session, queues: Queues, entries: Entries
+    ) -> list[ChannelFull | None]:
+        """Put messages in a transaction, in their order; return None or ChannelFull for each."""
+        refused: list[ChannelFull | None] = []
+        deadline = session.now + self.expiry
+        for reader, run in _runs(entries):
+            record = session.record(reader)
+            room = queues.room(session, record, self.capacity_of(reader), len(run))
+            if room:
+                queues.put_plain(session, record, deadline, run[:room])
+            refused += [None] * room
+            for channel, _ in run[room:]:
+                queues.count_full(session, record)
+                refused.append(ChannelFull(channel))
+        return refused
 
     def _put_what_fits(self, entries: Entries, exc: StoreFull) -> list[ChannelFull | None]:
         """Put one after the other what the map had no room for together."""
@@ -117,3 +121,19 @@ class SendOperations(BaseLayer):
         refused = ChannelFull(channel)
         refused.__cause__ = exc
         return [refused]
+
+
+def _runs(entries: Entries) -> Iterator[tuple[str, Entries]]:
+    """Yield each reader with its messages that are in a row: what is sent together often is."""
+    at = 0
+    while at < len(entries):
+        reader = reader_of(entries[at][0])
+        end = at + 1
+        if reader.endswith("!"):
+            while end < len(entries) and entries[end][0].startswith(reader):
+                end += 1
+        else:
+            while end < len(entries) and entries[end][0] == reader:
+                end += 1
+        yield reader, entries[at:end]
+        at = end

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from wsgi_bridge.layers.ipc.records import Record, record_key
+from wsgi_bridge.layers.ipc.records import Record, has_work, record_key
 from wsgi_bridge.layers.ipc.store import Txn
 
 __all__ = ["Rings", "Session"]
@@ -35,6 +35,15 @@ class Session:
         if record is None:
             data = self.txn.get(record_key(reader))
             record = self.records[reader] = Record(reader, data)
+        return record
+
+    def record_with_work(self, reader: str) -> Record | None:
+        """Return the record of a channel if it has messages, or changes of membership."""
+        record = self.records.get(reader)
+        if record is None:
+            data = self.txn.get(record_key(reader))
+            if has_work(data, 1):
+                record = self.records[reader] = Record(reader, data)
         return record
 
     def ring(self, record: Record) -> None:
