@@ -40,8 +40,11 @@ LAYER_VARIABLE = "CHANNEL_LAYER"
 #: The keys that make a message on a reply channel an answer to its socket (MESSAGES.md, section 3).
 ANSWER_KEYS = frozenset({"accept", "close", "text", "bytes"})
 
-#: Where last messages may wait, and what to call with those that failed.
-Outlet: TypeAlias = "tuple[Outgoing, Callable[[list[tuple[str, Exception]]], object]]"
+#: The name and the exception of each send that failed.
+Failures: TypeAlias = "list[tuple[str, Exception]]"
+Settle: TypeAlias = "Callable[[Outbox, Failures], object]"
+#: Where last messages may wait, and what to call if any of them failed.
+Outlet: TypeAlias = "tuple[Outgoing, Settle]"
 
 #: Whether a name is a group's; of a group with history, that.
 ToGroup: TypeAlias = "bool | History"
@@ -70,21 +73,26 @@ class Outbox:
             failures = outbox.flush(ack=(reply_channel, order))
     """
 
-    __slots__ = ("_entries", "_flushed", "_later", "_outgoing", "_sent", "_token", "acknowledged",
-                 "is_shut", "layer")  # fmt: skip
+    #: The reply channel and the order of the event, as given to `flush`.
+    ack: tuple[str, int] | None = None
+    #: Whether the acknowledgement given to `flush` reached the layer.
+    acknowledged = False
+    #: Whether what is still sent is dropped.
+    is_shut = False
+    # Most runs need none of these.
+    _sent: list[Entry] | None = None
+    _later: list[Later] | None = None
+    _flushed = False
+    _outgoing: Outgoing | None = None  # where our last messages may wait
+    # Of those messages: their names, whom to tell, whether the last has the acknowledgement.
+    _pending: tuple[list[tuple[str, dict[str, Any]]], Settle, bool]
+    _token: Token[Outbox | None] | None = None
 
-    def __init__(self, layer: BaseLayer) -> None:
+    def __init__(self, layer: BaseLayer, sender: str = "") -> None:
         self.layer = layer
-        #: Whether the acknowledgement given to `flush` reached the layer.
-        self.acknowledged = False
-        #: Whether what is still sent is dropped.
-        self.is_shut = False
+        #: What logs call the consumer.
+        self.sender = sender
         self._entries: list[Entry] = []
-        self._sent: list[Entry] | None = None
-        self._later: list[Later] | None = None
-        self._flushed = False
-        self._outgoing: Outgoing | None = None  # where our last messages may wait
-        self._token: Token[Outbox | None] | None = None
 
     def __enter__(self) -> Outbox:
         self._token = current_outbox.set(self)
@@ -182,7 +190,7 @@ class Outbox:
 
     def flush(
         self, *, ack: tuple[str, int] | None = None, outlet: Outlet | None = None
-    ) -> list[tuple[str, Exception]] | None:
+    ) -> Failures | None:
         """Send everything, in order; return the name and the exception of each send that failed.
 
         `ack` is the reply channel and the order of the event that was handled. It rides on the
@@ -192,58 +200,52 @@ class Outbox:
         block on a receiver.
 
         With `outlet`, an Outgoing and a function, what goes last may wait for the messages of other
-        consumers. If it does, None is returned, and the function is called with what failed when
-        that is known; `acknowledged` is known then too.
+        consumers. If it does, None is returned; if any of that cannot be sent, the function is
+        called with this outbox and the failures, and `acknowledged` holds from then on.
         """
         entries, self._entries = self._entries, []
         # Before the first send: what comes from elsewhere from here on goes out at once.
         self._flushed = True
+        self.ack = ack
         rides = ack is not None and _add_ack(entries, self.layer, ack)
-        failures: list[tuple[str, Exception]] = []
+        failures: Failures = []
         if self._later:
             _schedule_all(self._later, failures)
         if outlet is not None and outlet[0].is_open:
             first = _start_of_last(entries, self.layer)
-            _deliver_all(entries[:first], failures)
-            entries = entries[first:]
-            if entries and self._put_off(entries, ack, rides, outlet, failures):
+            if first:
+                _deliver_all(entries[:first], failures)
+                entries = entries[first:]
+            if entries and not failures and self._put_off(entries, outlet, rides):
                 return None
         delivered = _deliver_all(entries, failures)
-        self._settle_ack(ack, rides, delivered, failures)
+        self._settle_ack(rides, delivered, failures)
         return failures
 
-    def _put_off(
-        self,
-        entries: list[Entry],
-        ack: tuple[str, int] | None,
-        rides: bool,
-        outlet: Outlet,
-        failures: list[tuple[str, Exception]],
-    ) -> bool:
+    def _put_off(self, entries: list[Entry], outlet: Outlet, rides: bool) -> bool:
         """Have messages to channels of our layer put later, if that may be."""
         outgoing, settle = outlet
         sends = [(name, message) for _, _, name, message in entries]
-
-        def done(errors: Sequence[Exception | None]) -> None:
-            for (name, _), error in zip(sends, errors, strict=True):
-                if error is not None:
-                    failures.append((name, error))
-            self._settle_ack(ack, rides, errors[-1] is None, failures)
-            settle(failures)
-
-        if not outgoing.add(self.layer, sends, done):
+        self._pending = (sends, settle, rides)
+        if not outgoing.add(self.layer, sends, self._fail_late):
             return False
         self._outgoing = outgoing
         return True
 
-    def _settle_ack(
-        self,
-        ack: tuple[str, int] | None,
-        rides: bool,
-        delivered: bool,
-        failures: list[tuple[str, Exception]],
-    ) -> None:
+    def _fail_late(self, errors: Sequence[Exception | None]) -> None:
+        """Take note of what failed of the messages that were put off."""
+        sends, settle, rides = self._pending
+        failures = [
+            (name, error)
+            for (name, _), error in zip(sends, errors, strict=True)
+            if error is not None
+        ]
+        self._settle_ack(rides, errors[-1] is None, failures)
+        settle(self, failures)
+
+    def _settle_ack(self, rides: bool, delivered: bool, failures: Failures) -> None:
         """Note whether the acknowledgement, which was last, went out; if not, try it alone."""
+        ack = self.ack
         if ack is None:
             return
         self.acknowledged = delivered
@@ -256,7 +258,9 @@ class Outbox:
 def _start_of_last(entries: list[Entry], layer: BaseLayer) -> int:
     """Return where the messages begin, at the end, that all go to channels of this layer."""
     at = len(entries)
-    while at and entries[at - 1][0] is layer and not entries[at - 1][1]:
+    for owner, to_group, _, _ in reversed(entries):
+        if to_group or owner is not layer:
+            break
         at -= 1
     return at
 

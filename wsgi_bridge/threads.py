@@ -195,7 +195,7 @@ class ThreadWorker:
             jobs[at] = (*taken, begun)
             is_short = self._usual < SHORT
             if is_short:
-                if outgoing is not None:
+                if outgoing is not None and (not has_lead or begun > outgoing.due):
                     outgoing.open(begun)
                 lead.keep()
             else:
@@ -226,15 +226,20 @@ class ThreadWorker:
                 return None
             batch = self._receive(self._jobs.count(None))
             self._worker.note_taken(batch)
-            for name, message in batch:
-                channel = str(name)
-                aside = self._aside.get(channel)
-                if aside is None:
-                    self.taken += 1
-                    taken.append((channel, message))
-                else:
-                    aside(channel, message)
+            aside = self._aside
+            mine = [(str(name), message) for name, message in batch if name not in aside]
+            if len(mine) < len(batch):
+                self._feed(batch)
+            self.taken += len(mine)
+            taken.extend(mine)
         return taken.popleft()
+
+    def _feed(self, batch: Batch) -> None:
+        """Give messages to those that they are for, if that is not a consumer."""
+        for name, message in batch:
+            channel = str(name)
+            if channel in self._aside:
+                self._aside[channel](channel, message)
 
     def _lose(self) -> None:
         """Put what waits: its thread cannot. Called when the lead is taken away, and at the end."""

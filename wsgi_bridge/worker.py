@@ -33,7 +33,7 @@ from wsgi_bridge.exceptions import (
     ConsumerTimeout,
     DenyConnection,
 )
-from wsgi_bridge.outbox import current_outbox
+from wsgi_bridge.outbox import Failures, Outlet, current_outbox
 from wsgi_bridge.presence import PresenceRegister
 from wsgi_bridge.presence.roll import CHECK
 from wsgi_bridge.protocols.http import error_response
@@ -146,8 +146,7 @@ class Worker:
         self._socket_key = socket_key
         self._listener: Any = None
         self._time_limit: TimeLimit | None = None
-        #: Where the last messages of a run may wait for those of the next, if its pool has that.
-        self.outgoing: Outgoing | None = None
+        self._outlet: Outlet | None = None
         self._deadlines = Deadlines()
         #: Puts scheduled messages on their channels; see `start_services`.
         self.releaser = Releaser(
@@ -179,6 +178,15 @@ class Worker:
         self._listener = self.layer.listen(self.channels, self.pump_soon)
         self.pump_soon()
         self.start_services()
+
+    @property
+    def outgoing(self) -> Outgoing | None:
+        """Where the last messages of a run wait for those of the next, if its pool has that."""
+        return None if self._outlet is None else self._outlet[0]
+
+    @outgoing.setter
+    def outgoing(self, outgoing: Outgoing | None) -> None:
+        self._outlet = None if outgoing is None else (outgoing, self._settle)
 
     def start_services(self, *, is_fed: bool = False) -> None:
         """Report what is counted, put what is scheduled when it is due, and serve `asgi.delay`.
@@ -216,9 +224,16 @@ class Worker:
     def note_taken(self, batch: Batch) -> None:
         """Hear of messages before the first of them is run: for who keeps accounts."""
 
+    def match(self, channel: str, message: dict[str, Any]) -> Match | None:
+        """Return the consumer of a message, if it has a route."""
+        return self.router.match(channel, message) if channel in self._routed else None
+
     def run(self, channel: str, message: dict[str, Any]) -> None:
         """Handle one message. Raises nothing but what ends a greenlet or the process."""
-        match = self.router.match(channel, message) if channel in self._routed else None
+        self.run_match(self.match(channel, message), channel, message)
+
+    def run_match(self, match: Match | None, channel: str, message: dict[str, Any]) -> None:
+        """Handle one message, which has been matched."""
         if match is not None:
             self._run_consumer(match, channel, message)
             return
@@ -252,14 +267,14 @@ class Worker:
 
     def route_name(self, channel: str, message: dict[str, Any]) -> str:
         """Return what logs call the consumer of a message: its route's line, or the channel."""
-        match = self.router.match(channel, message) if channel in self._routed else None
+        match = self.match(channel, message)
         return channel if match is None else match.route.name
 
     # Consumers
 
     def _run_consumer(self, match: Match, channel: str, content: dict[str, Any]) -> None:
-        outbox = Outbox(self.layer)
         route = match.route
+        outbox = Outbox(self.layer, route.name)
         reply = content.get("reply_channel")
         statistics = self._statistics[route]
         statistics.begun = number = statistics.begun + 1
@@ -287,7 +302,7 @@ class Worker:
             if begun:
                 statistics.add_time(perf_counter() - begun)
             if not outbox.is_shut:
-                self._flush(outbox, match, channel, content, reply)
+                self._flush(outbox, channel, content, reply)
 
     def _fail(
         self, match: Match, channel: str, reply: str | None, outbox: Outbox, exc: BaseException
@@ -348,12 +363,11 @@ class Worker:
         )
         _answer_failure(outbox, channel, content.get("reply_channel"), route.on_error)
         outbox.shut()
-        self._flush(outbox, match, channel, content, content.get("reply_channel"))
+        self._flush(outbox, channel, content, content.get("reply_channel"))
 
     def _flush(
         self,
         outbox: Outbox,
-        match: Match,
         channel: str,
         content: dict[str, Any],
         reply: str | None,
@@ -369,30 +383,19 @@ class Worker:
             window = self.router.window_of(content)
             if window > 1:
                 outbox.widen(reply, window)
-        if self.outgoing is None:
-            failures = outbox.flush(ack=ack)
-        else:
-            settle = partial(self._settle, outbox, match, ack)
-            failures = outbox.flush(ack=ack, outlet=(self.outgoing, settle))
+        failures = outbox.flush(ack=ack, outlet=self._outlet)
         if failures:
-            _log_lost(failures, match)
-        if failures and ack is not None and not outbox.acknowledged:
-            self._acknowledge_late(*ack)
+            _log_lost(failures, outbox)
+            if ack is not None and not outbox.acknowledged:
+                self._acknowledge_late(*ack)
         if self._watches_ends and channel == "websocket.disconnect":
             self._presence.on_disconnect(content)
 
-    def _settle(
-        self,
-        outbox: Outbox,
-        match: Match,
-        ack: tuple[str, int] | None,
-        failures: list[tuple[str, Exception]],
-    ) -> None:
+    def _settle(self, outbox: Outbox, failures: Failures) -> None:
         """Take note of what failed in the end, in a thread that may not wait."""
-        if failures:
-            _log_lost(failures, match)
-        if ack is not None and not outbox.acknowledged:
-            Thread(target=self._acknowledge_late, args=ack, daemon=True).start()
+        _log_lost(failures, outbox)
+        if outbox.ack is not None and not outbox.acknowledged:
+            Thread(target=self._acknowledge_late, args=outbox.ack, daemon=True).start()
 
     def _acknowledge_late(self, reply: str, order: int) -> None:
         """Try again: without its acknowledgement a socket waits until the layer's expiry."""
@@ -497,12 +500,12 @@ def channels_of(bridge: Bridge) -> frozenset[str]:
     return PROTOCOL_CHANNELS | bridge.router.channels | {CHECK}
 
 
-def _log_lost(failures: list[tuple[str, Exception]], match: Match) -> None:
+def _log_lost(failures: Failures, outbox: Outbox) -> None:
     """Say which messages of a consumer were lost; a burst of them in one line."""
     lost = Counter((name, repr(exc)) for name, exc in failures)
     for (name, error), times in lost.items():
         more = f" ({times} times)" if times > 1 else ""
-        logger.error("%s: a message to %s was lost: %s%s", match.route.name, name, error, more)
+        logger.error("%s: a message to %s was lost: %s%s", outbox.sender, name, error, more)
 
 
 def _answer_failure(

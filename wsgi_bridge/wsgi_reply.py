@@ -82,19 +82,19 @@ class Reply:
         outgoing = self._outgoing
         if outgoing is not None:
             sends = [(self._channel, message)]
-            if outgoing.add(self._layer, sends, partial(self._settle, message)):
+            if outgoing.add(self._layer, sends, partial(self._fail_late, message)):
                 return
         try:
             self._layer.hand_over(self._channel, message)
         except ChannelFull:
             self._post_when_room(message)
 
-    def _settle(self, message: dict[str, Any], errors: Sequence[Exception | None]) -> None:
-        """Take note of what became of a response that was put off; must not wait."""
+    def _fail_late(self, message: dict[str, Any], errors: Sequence[Exception | None]) -> None:
+        """Deal with a response that was put off, and could not be sent; must not wait."""
         [error] = errors
         if isinstance(error, ChannelFull):
             Thread(target=self._post_in_the_end, args=(message,), daemon=True).start()
-        elif error is not None:
+        else:
             logger.warning("a response is lost: %r", error)
 
     def _post_in_the_end(self, message: dict[str, Any]) -> None:

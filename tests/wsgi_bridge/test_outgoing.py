@@ -268,21 +268,41 @@ def test_what_has_waited_for_long_is_put_before_the_next_message():
     layer, told = Gathering(), []
     outgoing = Outgoing(layer, lambda: 5.0)
     outgoing.open(5.0)
-    outgoing.add(layer, [("a", {})], told.append)
+    outgoing.add(layer, [("a", {})], print)
+    outgoing.after(told.append, "put")
     outgoing.open(5.0005)
     assert told == []
     outgoing.open(5.0015)
-    assert told == [[None]]
+    assert told == ["put"]
+    assert layer.receive_many(["a"]) == [("a", {})]
 
 
 def test_who_waits_until_it_is_put_is_told_after_it():
     layer, told = Gathering(), []
     outgoing = Outgoing(layer, lambda: 0.0)
-    outgoing.after(lambda: told.append("at once"))
+    outgoing.after(told.append, "at once")
     outgoing.open(0.0)
-    outgoing.after(lambda: told.append("nothing waits"))
-    outgoing.add(layer, [("a", {})], lambda _: told.append("put"))
-    outgoing.after(lambda: told.append("after"))
+    outgoing.after(told.append, "nothing waits")
+    outgoing.add(layer, [("a", {})], print)
+    outgoing.after(lambda _: told.append(layer.receive_many(["a"])), None)
+    outgoing.after(told.append, "after")
     assert told == ["at once", "nothing waits"]
-    assert outgoing.exchange(["a"], 1) == [("a", {})]
-    assert told[2:] == ["put", "after"]
+    assert outgoing.exchange(["b"], 1) == []
+    assert told[2:] == [[("a", {})], "after"]
+
+
+def test_only_those_are_told_whose_messages_could_not_be_sent():
+    class Half(Gathering):
+        def hand_over_many(self, messages):
+            return [ChannelFull(name) if name == "full" else None for name, _ in messages]
+
+    layer, told = Half(), []
+    outgoing = Outgoing(layer, lambda: 0.0)
+    outgoing.open(0.0)
+    outgoing.add(layer, [("a", {})], lambda _: told.append("a"))
+    outgoing.add(layer, [("b", {}), ("full", {})], lambda errors: told.append(errors))
+    outgoing.add(layer, [("c", {})], lambda _: told.append("c"))
+    outgoing.put()
+    [[fine, refused]] = told
+    assert fine is None
+    assert isinstance(refused, ChannelFull)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from wsgi_bridge.processes.board import Board
@@ -12,6 +11,7 @@ from wsgi_bridge.worker import Worker
 if TYPE_CHECKING:
     from wsgi_bridge.bridge import Bridge
     from wsgi_bridge.layers.base import BaseLayer, Batch
+    from wsgi_bridge.routing import Match
 
 __all__ = ["NotedWorker"]
 
@@ -26,24 +26,27 @@ class NotedWorker(Worker):
         #: Tells servers what was lost with other processes.
         self.teller = Teller(layer, make_wakeup)
         self._board = board
-        self._places: dict[int, int] = {}  # by the identity of a message that was taken
+        # Where on the board, and the consumer, by the identity of a message that was taken.
+        self._noted: dict[int, tuple[int, Match | None]] = {}
 
     def note_taken(self, batch: Batch) -> None:
         """Put messages on the board; see Worker."""
         for channel, message in batch:
             if channel in self.channels:  # not a bell of the worker's own
                 name = str(channel)
-                line = f"{self.route_name(name, message)} {message.get('path', '')}"
+                match = self.match(name, message)
+                line = f"{name if match is None else match.route.name} {message.get('path', '')}"
                 at = self._board.begin(line, Orphan.write(name, message))
-                self._places[id(message)] = at
+                self._noted[id(message)] = at, match
 
     def run(self, channel: str, message: dict[str, Any]) -> None:
         """Handle one message; see Worker."""
-        at = self._places.pop(id(message))
+        at, match = self._noted.pop(id(message))
         try:
-            super().run(channel, message)
+            self.run_match(match, channel, message)
         finally:
-            if self.outgoing is None:
+            outgoing = self.outgoing
+            if outgoing is None:
                 self._board.end(at)
             else:  # till its answer is put a kill would cost it
-                self.outgoing.after(partial(self._board.end, at))
+                outgoing.after(self._board.end, at)

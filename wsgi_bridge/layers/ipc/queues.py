@@ -150,16 +150,15 @@ class Queues:
             self.claim(session, record)
         record.losing = 0
         record.is_changed = True
-        pop, prefix, now = session.txn.pop, record.prefix, session.now
-        while record.head != record.tail and len(batch) < size:
-            number = record.head
+        pop, prefix, name, now = session.txn.pop, record.prefix, record.name, session.now
+        while len(batch) < size and (number := record.head) != record.tail:
             data = pop(prefix + pack_number(number)) or b""
             record.head = number + 1
             deadline, kind, length = unpack_header(data)
             if kind == PLAIN and deadline > now:
                 end = HEADER_SIZE + length
-                text = data[HEADER_SIZE:end].decode()
-                batch.append((record.name + text, memoryview(data)[end:]))
+                text = data[HEADER_SIZE:end].decode() if length else ""
+                batch.append((name + text, memoryview(data)[end:]))
             else:
                 self._drain_others(session, record, number, data, batch, size, compact)
 
