@@ -18,7 +18,6 @@ class RedisConformance(LayerConformance):
     """Layers with a prefix of their own; the peer is another connection, as another process."""
 
     options: ClassVar = {}
-    switches = 6  # the receive asks, listens, asks again
 
     def make_layer(self, **options):
         self.arguments = {**options, **self.options, "prefix": f"c{os.getpid()}.{next(_prefixes)}"}
