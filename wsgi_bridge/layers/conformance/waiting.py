@@ -19,7 +19,7 @@ __all__ = ["WaitingTests"]
 LATENCY = 0.01
 
 #: Seconds of waiting in which a poller would give itself away.
-WAIT = 0.1
+WAIT = 0.3
 #: Seconds of a wait that is over at once.
 MOMENT = 0.001
 
@@ -31,10 +31,11 @@ SETTLE = 0.005
 class WaitingTests(Case):
     """MESSAGES.md section 1: `receive` with `block`, and BaseLayer.listen."""
 
-    #: Voluntary context switches that a wait of WAIT seconds has beyond one of a moment, at most:
-    #: one or two are lost to whoever has the interpreter just then. What a receive does before it
-    #: waits is in both, and does not count; what it does while it waits grows with the time.
-    switches = 2
+    #: Voluntary context switches that a wait of WAIT seconds has beyond one of a MOMENT, at most.
+    #: What a receive does before it waits is in both, and some are lost, here or there, to whoever
+    #: has the interpreter just then; what it does while it waits grows with the time. Polling every
+    #: 50 ms makes 6 of them, polling every LATENCY 30.
+    switches = 5
 
     def test_a_blocked_receive_gets_a_message_that_is_sent_later(self) -> None:
         """`block` waits for a message, which ends the wait long before its timeout."""
@@ -76,9 +77,12 @@ class WaitingTests(Case):
 
     def test_a_blocked_receive_sleeps(self) -> None:
         """`block` waits without polling: the thread that waits is not scheduled meanwhile."""
-        # The best of three: a busy machine adds some, but takes none away.
-        switches = min(Task(_count_polls, self.layer).result(self.patience) for _ in range(3))
-        assert switches <= self.switches, f"{switches} context switches while nothing happened"
+        # Up to three times: a busy machine adds some, but takes none away for long.
+        for _ in range(3):
+            switches = Task(_count_polls, self.layer).result(self.patience)
+            if switches <= self.switches:
+                return
+        raise AssertionError(f"{switches} context switches while nothing happened")
 
     def test_each_blocked_receiver_gets_a_message(self) -> None:
         """As many receivers end their wait as there are messages."""
