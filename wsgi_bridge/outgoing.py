@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import inf
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -136,22 +136,24 @@ class _Waiting:
 
     def settle(self, errors: Sequence[Exception | None]) -> None:
         """Tell each sender whose messages failed, and whoever waits for the end."""
+        calls = self.afters
         if errors.count(None) < len(errors):
-            ends = [*(first for first, _ in self.senders[1:]), len(errors)]
-            for (first, failed), end in zip(self.senders, ends, strict=True):
-                mine = errors[first:end]
-                if mine.count(None) < len(mine):
-                    _call(failed, mine)
-        for call, argument in self.afters:
-            _call(call, argument)
+            calls = [*self._failures(errors), *calls]
+        for call, argument in calls:
+            try:
+                call(argument)
+            except Exception:
+                # Whoever puts is somebody else, and has to go on.
+                logger.exception("what became of a message could not be noted")
 
-
-def _call(call: Callable[[_T], object], argument: _T) -> None:
-    try:
-        call(argument)
-    except Exception:
-        # Whoever puts is somebody else, and has to go on.
-        logger.exception("what became of a message could not be noted")
+    def _failures(
+        self, errors: Sequence[Exception | None]
+    ) -> Iterator[tuple[Failed, Sequence[Exception | None]]]:
+        ends = [*(first for first, _ in self.senders[1:]), len(errors)]
+        for (first, failed), end in zip(self.senders, ends, strict=True):
+            mine = errors[first:end]
+            if mine.count(None) < len(mine):
+                yield failed, mine
 
 
 def _all_failed(exc: Exception, sends: Sends) -> list[Exception | None]:

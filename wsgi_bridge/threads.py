@@ -182,14 +182,14 @@ class ThreadWorker:
 
     def _run(self, at: int) -> None:
         lead, jobs, run, clock = self._lead, self._jobs, self._worker.run, self._clock
-        outgoing = self._outgoing
+        outgoing, waiting = self._outgoing, self._taken
         has_lead = False
         while True:
             if not has_lead:
                 lead.acquire()
-            taken = self._next()
-            if taken is None:
+            if not waiting and not self._fetch():
                 break
+            taken = waiting.popleft()
             begun = clock()
             # Before the lead may be another's: who has it counts who is idle.
             jobs[at] = (*taken, begun)
@@ -217,13 +217,12 @@ class ThreadWorker:
         lead.release()
         lead.close()
 
-    def _next(self) -> tuple[str, dict[str, Any]] | None:
-        """Return the next message, or None if there will be no more. With the lead only."""
-        taken = self._taken
-        while not taken:
+    def _fetch(self) -> bool:
+        """Wait until there are messages; False if there will be no more. With the lead only."""
+        while not self._taken:
             if self._stopped.is_set():
                 self._lose()
-                return None
+                return False
             batch = self._receive(self._jobs.count(None))
             self._worker.note_taken(batch)
             aside = self._aside
@@ -231,8 +230,8 @@ class ThreadWorker:
             if len(mine) < len(batch):
                 self._feed(batch)
             self.taken += len(mine)
-            taken.extend(mine)
-        return taken.popleft()
+            self._taken.extend(mine)
+        return True
 
     def _feed(self, batch: Batch) -> None:
         """Give messages to those that they are for, if that is not a consumer."""

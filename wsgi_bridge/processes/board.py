@@ -42,9 +42,9 @@ class Board:
             return _NOWHERE
         at = self._free.pop()
         data = f"{orphan}\0{text[:_LINE]}\0".encode("utf-8", "replace")
-        self._memory[at + 1 : at + 1 + len(data)] = data
-        # Last, so that a kill leaves no half of it.
-        self._memory[at] = 1
+        memory, start = self._memory, at + 1
+        memory[start : start + len(data)] = data
+        memory[at] = 1  # last, so that a kill leaves no half of it
         return at
 
     def end(self, at: int) -> None:

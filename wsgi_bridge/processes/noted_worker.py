@@ -31,13 +31,13 @@ class NotedWorker(Worker):
 
     def note_taken(self, batch: Batch) -> None:
         """Put messages on the board; see Worker."""
+        begin, noted, channels = self._board.begin, self._noted, self.channels
         for channel, message in batch:
-            if channel in self.channels:  # not a bell of the worker's own
+            if channel in channels:  # not a bell of the worker's own
                 name = str(channel)
                 match = self.match(name, message)
                 line = f"{name if match is None else match.route.name} {message.get('path', '')}"
-                at = self._board.begin(line, Orphan.write(name, message))
-                self._noted[id(message)] = at, match
+                noted[id(message)] = begin(line, Orphan.write(name, message)), match
 
     def run(self, channel: str, message: dict[str, Any]) -> None:
         """Handle one message; see Worker."""
@@ -45,8 +45,7 @@ class NotedWorker(Worker):
         try:
             self.run_match(match, channel, message)
         finally:
-            outgoing = self.outgoing
-            if outgoing is None:
+            if self._outlet is None:
                 self._board.end(at)
             else:  # till its answer is put a kill would cost it
-                outgoing.after(self._board.end, at)
+                self._outlet[0].after(self._board.end, at)
