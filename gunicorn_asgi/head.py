@@ -113,6 +113,12 @@ def parse_request_line(line: bytes, policy: RequestPolicy) -> tuple[str, bytes, 
     return _read_method(method, target, policy), target, _VERSIONS[version]
 
 
+def check_start(data: bytes | bytearray) -> None:
+    """Raise RequestError for what an empty line begins if another one follows."""
+    if data.startswith(b"\r", 2):
+        raise RequestError(400, "more than one empty line before a request")
+
+
 def check_field_line(line: bytes) -> None:
     """Raise RequestError for a line that is no field."""
     _learn_name(line)

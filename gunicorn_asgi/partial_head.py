@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import re
 
-from gunicorn_asgi.head import TOKEN, check_controls, check_field_line, parse_request_line
+from gunicorn_asgi.head import (
+    TOKEN,
+    check_controls,
+    check_field_line,
+    check_start,
+    parse_request_line,
+)
 from gunicorn_asgi.policy import RequestPolicy
 from gunicorn_asgi.request import RequestError
 
@@ -44,6 +50,7 @@ class PartialHead:
     def _check(self) -> None:
         if not self._checked and self._bytes.startswith(b"\r\n"):
             self._checked = 2
+            check_start(self._bytes)
         while (end := self._bytes.find(b"\r\n", self._checked)) >= 0:
             self._check_line(bytes(self._bytes[self._checked : end]), is_complete=True)
             self._checked = end + 2

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from gunicorn_asgi.chunked import ChunkedBody
-from gunicorn_asgi.head import parse_head
+from gunicorn_asgi.head import check_start, parse_head
 from gunicorn_asgi.partial_head import PartialHead
 from gunicorn_asgi.policy import RequestPolicy
 from gunicorn_asgi.proxy_protocol import ProxyHeader, read_proxy_header
@@ -116,8 +116,7 @@ class RequestReader:
         start = 0
         if data[0] == CR and data.startswith(b"\r\n"):
             start = 2
-            if data.startswith(b"\r", start):
-                raise RequestError(400, "more than one empty line before a request")
+            check_start(data)
         end = data.find(b"\r\n\r\n", start)
         if end < 0:
             self._partial = PartialHead(self._policy)

@@ -219,6 +219,7 @@ REFUSED = [
     (400, b"GET ftp://a/ HTTP/1.1\r\n\r\n"),
     (400, b"CONNECT a.example HTTP/1.1\r\nHost: a.example\r\n\r\n"),
     (400, b"\r\n\r\nGET / HTTP/1.1\r\n\r\n"),
+    (400, b"\r\n\r"),
     (400, b"GET http://u@/ HTTP/1.1\r\n\r\n"),
     (400, b"GET http://]a/ HTTP/1.1\r\n\r\n"),
     (400, b"GET /\xc3\xa9 HTTP/1.1\r\n\r\n"),
