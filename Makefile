@@ -23,7 +23,7 @@ BENCH_STAMP := $(VENV)/made-bench-$(SUM)
 VERSION ?= 23.0.0
 TESTS ?=
 .PHONY: help demo test test-gunicorn test-gunicorns test-core test-patched test-servers coverage lint format bench \
-        conformance audit slowloris docs clean
+        conformance audit fuzz slowloris docs clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -99,6 +99,9 @@ conformance: | $(BENCH_STAMP) ## compare with the peers by the cases of Autobahn
 audit: | $(STAMP) ## account for every message while processes are killed (ARGS)
 	@tools/need redis-server
 	$(BIN)/python -m tests.audit $(or $(ARGS),ipc --kill)
+
+fuzz: | $(STAMP) ## try made-up input for a minute each (ARGS="TARGET --seconds 600")
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 slowloris: | $(STAMP) ## attack a worker with 2,000 slow clients for a minute (ARGS)
 	$(BIN)/python -m tests.slowloris $(ARGS)
