@@ -176,7 +176,11 @@ class HttpConnection:
             self._stop_body_clock(self._body_clock)
         request.started = now = http.clock()
         self.deadline = now + http.http_timeout
-        if request.is_upgrade:
+        if request.is_upgrade and self.out.size:
+            # The socket's next owner knows nothing of what waits: all of it goes before.
+            self._keep(request)
+            self._hold()
+        elif request.is_upgrade:
             self._open_websocket(request)
         else:
             self._work.begin(request)
@@ -240,9 +244,7 @@ class HttpConnection:
     def go_on(self) -> None:
         """Take the next request, unless the client is to read more of its answers first."""
         if self.out.size > self.http.settings.write_buffer:
-            self._is_held = True
-            self.deadline = NEVER
-            self.stop_reading()
+            self._hold()
         elif self.queue:
             self._begin_next(self.queue)
         elif self.is_eof:
@@ -250,6 +252,12 @@ class HttpConnection:
         else:
             self.deadline = self.http.clock() + self.http.keepalive
             self.start_reading()
+
+    def _hold(self) -> None:
+        """Go on when the client has read more."""
+        self._is_held = True
+        self.deadline = NEVER
+        self.stop_reading()
 
     def _begin_next(self, queue: deque[Request]) -> None:
         """Go on with what was asked meanwhile."""
