@@ -249,6 +249,8 @@ class HttpConnection:
             self._begin_next(self.queue)
         elif self.is_eof:
             self._end()
+        elif self.http.is_last:  # the server was told to stop when the head was out
+            self.close_gracefully()
         else:
             self.deadline = self.http.clock() + self.http.keepalive
             self.start_reading()

@@ -235,7 +235,7 @@ class RequestAtWork:
             self._clear_channels(exchange)
         if not exchange.keep_alive:
             connection.close_gracefully()
-        elif connection.queue or connection.is_eof or self._out.size:
+        elif connection.queue or connection.is_eof or self._out.size or http.is_last:
             connection.go_on()
         else:
             connection.deadline = http.clock() + http.keepalive

@@ -72,6 +72,7 @@ def test_term_finishes_a_stream_under_way(server: Server) -> None:
         server.wait_for(lambda: refuses_connections(server), "the listener to close")
         content = b"".join(iter(wire.read_chunk, b""))
         assert len(content) == 10_000_000
+        assert wire.is_ended()  # though its head, from before, promised to go on
     assert server.stop() < 2
 
 
