@@ -92,6 +92,21 @@ class HttpConnection:
         if self._work.exchange is None:
             self._await_request(len(data))
 
+    def begin_encrypted(
+        self, header: ProxyHeader | None, certificate: dict[str, str] | None
+    ) -> None:
+        """Go on where a TLS handshake has ended.
+
+        ``header`` is what a proxy said before it, ``certificate`` what the environ says of the
+        client's; None: nothing.
+        """
+        self.scheme = "https"
+        variables = certificate
+        if header is not None:
+            self.client = header.client
+            variables = {**header.variables, **(certificate or {})}
+        self._reader.skip_preface(variables)
+
     def resume(self) -> None:
         """Read what had come when this connection began, and is not in the kernel."""
         self._on_readable()

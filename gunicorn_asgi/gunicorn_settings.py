@@ -38,10 +38,6 @@ def _same(kind: Kind, note: str, *names: str) -> dict[str, Rule]:
 _NO_HTTP2 = "This worker speaks HTTP/1.1 only: have nginx speak HTTP/2, or leave the setting out."
 _ONLY_HTTP2 = "Of HTTP/2, which this worker does not speak."
 _ONLY_ASGI = "Of gunicorn's own asgi worker."
-_NO_PROXY = (
-    "What a proxy says would come before the handshake: end TLS in the proxy, or leave one of the "
-    "two out."
-)
 _LENIENT = "As gunicorn's own parser. Leave it off: it makes requests of what others refuse."
 
 SETTINGS: dict[str, Rule] = {
@@ -88,15 +84,15 @@ SETTINGS: dict[str, Rule] = {
     **_same(HONOURED, "`SCRIPT_NAME` mounts the site; the others become `HTTP_…` variables.",
             "forwarder_headers"),
     **_same(HONOURED, "Sets the client's address, `PROXY_PROTOCOL`, `PROXY_ADDR` and "
-            "`PROXY_PORT`. `UNKNOWN` and health checks leave the socket's own address.",
+            "`PROXY_PORT`. `UNKNOWN` and health checks leave the socket's own address. With TLS it "
+            "comes before the handshake.",
             "proxy_protocol", "proxy_allow_ips"),
     **_same(HONOURED, _LENIENT, "permit_obsolete_folding", "strip_header_spaces",
             "permit_unconventional_http_method", "casefold_http_method"),
     **_same(REFUSED, "What frames a message of another version is not known: the worker serves "
             "HTTP/1.0 and 1.1 only. Leave it out.", "permit_unconventional_http_version"),
-    **_same(HONOURED, "HTTPS and wss, HTTP/1.1 only. Not together with `proxy_protocol`. Files are "
-            "read again at a reload.", "certfile", "keyfile", "ca_certs", "cert_reqs", "ciphers",
-            "ssl_context"),
+    **_same(HONOURED, "HTTPS and wss, HTTP/1.1 only. Files are read again at a reload.",
+            "certfile", "keyfile", "ca_certs", "cert_reqs", "ciphers", "ssl_context"),
     **_same(NOTHING, "The handshake never blocks, and has `tls_timeout`.",
             "do_handshake_on_connect", "suppress_ragged_eofs"),
     **_same(NOTHING, "Nothing in gunicorn reads it either: the hook `ssl_context` has the say.",
@@ -130,8 +126,6 @@ def check_settings(cfg: Any, log: Any, worker: str) -> None:
         if rule.kind is REFUSED:
             raise RuntimeError(f"{worker} does not do {name}. {rule.note}")
         log.warning("%s is without effect with %s. %s", name, worker, rule.note)
-    if cfg.is_ssl and _is_asked(cfg, "proxy_protocol"):
-        raise RuntimeError(f"{worker} does not do proxy_protocol together with TLS. {_NO_PROXY}")
 
 
 def _is_asked(cfg: Any, name: str) -> bool:

@@ -12,6 +12,7 @@ import socket
 import struct
 from dataclasses import dataclass
 
+from gunicorn_asgi.policy import RequestPolicy
 from gunicorn_asgi.request import RequestError
 
 V1_START = b"PROXY "
@@ -63,6 +64,12 @@ def read_proxy_header(data: bytes, mode: str) -> tuple[ProxyHeader | None, int] 
         if start.startswith(data):
             return None
     return None, 0
+
+
+def check_proxy(policy: RequestPolicy, peer: str | None) -> None:
+    """Raise RequestError unless a peer may speak for others; None is that of a Unix socket."""
+    if not policy.proxies.includes(peer):
+        raise RequestError(403, "this peer may not speak the PROXY protocol")
 
 
 def _read_v1(data: bytes) -> tuple[ProxyHeader | None, int] | None:

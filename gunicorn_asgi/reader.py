@@ -14,7 +14,7 @@ from gunicorn_asgi.chunked import ChunkedBody
 from gunicorn_asgi.head import check_start, parse_head
 from gunicorn_asgi.partial_head import PartialHead
 from gunicorn_asgi.policy import RequestPolicy
-from gunicorn_asgi.proxy_protocol import ProxyHeader, read_proxy_header
+from gunicorn_asgi.proxy_protocol import ProxyHeader, check_proxy, read_proxy_header
 from gunicorn_asgi.request import Request, RequestError
 
 CR = 13
@@ -57,7 +57,7 @@ class RequestReader:
         self._is_taken = False  # whether the receiver has it
         self._left = 0  # of a body with a length
         self._chunked: ChunkedBody | None = None
-        self._variables: dict[str, str] | None = None  # of all requests, from the PROXY protocol
+        self._variables: dict[str, str] | None = None  # of all requests
         self._preface = b""
         # Takes bytes, and returns those that are the next step's.
         self._step: Callable[[RequestReader, bytes], bytes] = RequestReader._read_head
@@ -88,6 +88,11 @@ class RequestReader:
             self._is_trusted = self._policy.forwarders.includes(self._peer)
         return self._is_trusted
 
+    def skip_preface(self, variables: dict[str, str] | None) -> None:
+        """Begin with a request's head: what comes before one was read, and said this."""
+        self._step = RequestReader._read_head
+        self._variables = variables
+
     # Steps
 
     def _read_preface(self, data: bytes) -> bytes:
@@ -98,8 +103,8 @@ class RequestReader:
             self._preface = data
             return b""
         header, size = found
-        if size and not self._policy.proxies.includes(self._peer):
-            raise RequestError(403, "this peer may not speak the PROXY protocol")
+        if size:
+            check_proxy(self._policy, self._peer)
         if header is not None:
             self._variables = header.variables
             self._receiver.take_proxy(header)

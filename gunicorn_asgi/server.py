@@ -19,6 +19,7 @@ from gunicorn_asgi.connection import HttpConnection
 from gunicorn_asgi.policy import RequestPolicy
 from gunicorn_asgi.shares import Courtesy, Share
 from gunicorn_asgi.tls_handshake import TlsHandshake
+from gunicorn_asgi.tls_preface import TlsPreface
 from wsgi_bridge.server.server import NEVER, ProtocolServer
 from wsgi_bridge.server.sockets import READ, WebSockets
 from wsgi_bridge.server.stalls import Stalls
@@ -83,7 +84,7 @@ class HttpServer:
         self.root_path = policy.root_path
         self.sockets = WebSockets(server)
         self.connections: set[HttpConnection] = set()
-        self.handshakes: set[TlsHandshake] = set()
+        self.handshakes: set[TlsHandshake | TlsPreface] = set()
         self.tls = tls
         self.max_connections = max_connections
         self.is_last = not keepalive  # whether each request is the last one of its connection
@@ -166,7 +167,8 @@ class HttpServer:
         if self.tls is None:
             HttpConnection(self, sock, client, address)
         else:
-            TlsHandshake(self, sock, self.tls, client, address)
+            begin = TlsHandshake if self.policy.proxy_protocol == "off" else TlsPreface
+            begin(self, sock, self.tls, client, address)
         if self._share is not None:
             self._share.set_count(self.server.counters.connections)
         if self.server.counters.connections >= self.max_connections:

@@ -10,6 +10,7 @@ import socket
 import ssl
 from typing import TYPE_CHECKING, Any
 
+from gunicorn_asgi.client_certificate import describe_client
 from gunicorn_asgi.connection import STOP_GRACE, HttpConnection
 from wsgi_bridge.protocols.http import HttpExchange, error_response
 from wsgi_bridge.server.outbound import WRITE
@@ -17,6 +18,7 @@ from wsgi_bridge.server.sockets import READ
 from wsgi_bridge.server.tls import TlsSocket
 
 if TYPE_CHECKING:
+    from gunicorn_asgi.proxy_protocol import ProxyHeader
     from gunicorn_asgi.server import ClientSocket, HttpServer
 
 logger = logging.getLogger(__name__)
@@ -27,8 +29,8 @@ PLAIN = "this port speaks HTTPS: a plain HTTP request was sent to it"
 class TlsHandshake:
     """The owner of a client's socket until it is encrypted; then an HttpConnection is."""
 
-    __slots__ = ("__weakref__", "_addresses", "_http", "_plain", "_reading", "_sock", "_writing",
-                 "deadline")  # fmt: skip
+    __slots__ = ("__weakref__", "_addresses", "_header", "_http", "_plain", "_reading",
+                 "_sock", "_writing", "deadline")  # fmt: skip
 
     def __init__(
         self,
@@ -37,20 +39,28 @@ class TlsHandshake:
         context: ssl.SSLContext,
         client: Any,
         server: Any,
+        *,
+        header: ProxyHeader | None = None,
+        early: bytes = b"",
     ) -> None:
-        """Own ``sock``; ``client`` and ``server`` are [address, port], None for a Unix socket."""
+        """Own ``sock``; ``client`` and ``server`` are [address, port], None for a Unix socket.
+
+        ``header`` is what a proxy said first, ``early`` what came with that.
+        """
         self._http = http
         self._plain = sock
-        self._sock = TlsSocket(sock, context)
+        self._sock = TlsSocket(sock, context, early)
         self._addresses = client, server
+        self._header = header
         self._reading = http.loop.io(sock.fileno(), READ)
-        self._reading.start(self._go_on)
+        self._reading.start(self.go_on)
         self._writing: Any = None
         self.deadline = http.clock() + http.settings.tls_timeout
         http.server.timed.add(self)
         http.handshakes.add(self)
 
-    def _go_on(self) -> None:
+    def go_on(self) -> None:
+        """Go on with the handshake, with what has come."""
         try:
             is_done = self._sock.handshake()
         except ssl.SSLError as exc:
@@ -66,7 +76,7 @@ class TlsHandshake:
         """The kernel did not take all of our certificates at once."""
         if self._writing is None:
             self._writing = self._http.loop.io(self._plain.fileno(), WRITE)
-            self._writing.start(self._go_on)
+            self._writing.start(self.go_on)
 
     def _stop_writing(self) -> None:
         if self._writing is not None:
@@ -78,7 +88,8 @@ class TlsHandshake:
         self._leave()
         self._reading.close()
         connection = HttpConnection(self._http, self._sock, *self._addresses)
-        connection.scheme = "https"
+        certificate = describe_client(self._sock.tls)
+        connection.begin_encrypted(self._header, certificate)
         if self._http.server.is_stopping:
             connection.stop(0)
         elif self._sock.has_input:  # a request came with the last of the handshake
@@ -89,7 +100,7 @@ class TlsHandshake:
         if isinstance(error, ssl.SSLEOFError):
             self._close()
             return
-        client, _ = self._addresses
+        client = self._addresses[0] if self._header is None else self._header.client
         address = client[0] if client else "a Unix socket"
         logger.warning("TLS handshake with ip=%s failed: %s", address, error.reason or error)
         self._leave()

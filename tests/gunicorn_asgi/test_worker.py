@@ -57,11 +57,6 @@ def test_a_hook_that_makes_no_context_is_refused():
         check(certfile=__file__, ssl_context=lambda config, default: None)
 
 
-def test_the_proxy_protocol_is_refused_before_tls():
-    with pytest.raises(RuntimeError, match="does not do proxy_protocol together with TLS"):
-        check(certfile=__file__, proxy_protocol="v1")
-
-
 @pytest.mark.parametrize("layer", [None, "", "memory://", "memory://name"])
 def test_a_server_without_consumers_is_refused_a_layer_that_nobody_reaches(layer, monkeypatch):
     monkeypatch.setenv("ASGI_CONSUMERS", "none")

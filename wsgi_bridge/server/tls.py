@@ -33,14 +33,18 @@ MAX_UNSENT = 65536
 class TlsSocket:
     """The server's end of a TLS connection. Owns the socket under it."""
 
-    __slots__ = ("_incoming", "_is_shut", "_outgoing", "_sock", "_tls", "_under_way", "_unsent")
+    __slots__ = ("_incoming", "_is_shut", "_outgoing", "_sock", "_under_way", "_unsent", "tls")
 
-    def __init__(self, sock: Socket, context: ssl.SSLContext) -> None:
-        """Begin TLS on an accepted, non-blocking socket: ``handshake`` comes first."""
+    def __init__(self, sock: Socket, context: ssl.SSLContext, early: bytes = b"") -> None:
+        """Begin TLS on an accepted, non-blocking socket: ``handshake`` comes first.
+
+        ``early`` are bytes of the client's TLS that were read already.
+        """
         self._sock = sock
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._incoming.write(early)
+        self.tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._unsent = b""  # ciphertext that the kernel did not take
         self._under_way = 0  # bytes of plaintext that `_unsent` ends with, not yet counted as sent
         self._is_shut = False
@@ -68,7 +72,7 @@ class TlsSocket:
         with contextlib.suppress(BlockingIOError):
             self._fill()
         try:
-            self._tls.do_handshake()
+            self.tls.do_handshake()
         except ssl.SSLWantReadError:
             return False
         finally:
@@ -108,7 +112,7 @@ class TlsSocket:
     def _decrypt(self) -> bytes:
         parts: list[bytes] = []
         try:
-            while data := self._tls.read(RECORD_SIZE):
+            while data := self.tls.read(RECORD_SIZE):
                 parts.append(data)
         except ssl.SSLWantReadError:
             if not parts:
@@ -136,7 +140,7 @@ class TlsSocket:
             return sent
         view, sent = memoryview(data), 0
         while sent < len(view):
-            size = self._tls.write(view[sent : sent + RECORD_SIZE])
+            size = self.tls.write(view[sent : sent + RECORD_SIZE])
             if not self._flush():
                 self._under_way = size
                 break
@@ -167,7 +171,7 @@ class TlsSocket:
         if not self._is_shut:
             self._is_shut = True
             with contextlib.suppress(ssl.SSLError):  # it wants the client's; or TLS has failed
-                self._tls.unwrap()
+                self.tls.unwrap()
             self._flush()
 
     def close(self) -> None:
