@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
+from wsgi_bridge import add_ons
 from wsgi_bridge.consumers import set_default_layer
 from wsgi_bridge.delays import Periodic
 from wsgi_bridge.layers import BaseLayer, open_layer
@@ -44,7 +45,9 @@ class Bridge:
         if not callable(app):
             raise TypeError(f"app is a WSGI callable, not {app!r}")
         self.app = app
-        self.router = Router(routing)
+        self._router = Router(routing)
+        self._own_routes = self._router.entries
+        self._add_ons: tuple[add_ons.AddOn, ...] = ()
         self.settings = load_settings(settings)
         self._layer_option = layer
         self._layer: BaseLayer | None = None
@@ -55,6 +58,16 @@ class Bridge:
         self._delay_statistics: Callable[[], dict[str, int]] = dict
         # What `send_every` was told, for the workers of this bridge. Not for sites.
         self.periodic: list[Periodic] = []
+
+    @property
+    def router(self) -> Router:
+        """The compiled routing: the site's, then that of the add-ons installed by now."""
+        found = add_ons.installed()
+        if found != self._add_ons:
+            added = (entry for each in found for entry in each.routing)
+            self._router = Router([*self._own_routes, *added])
+            self._add_ons = found
+        return self._router
 
     @property
     def layer_url(self) -> str:
@@ -107,6 +120,7 @@ class Bridge:
         self._layer = layer
         self._layer_pid = os.getpid()
         set_default_layer(layer)
+        add_ons.on_open()
         return layer
 
     def lend_layer(self, layer: BaseLayer) -> Callable[[], None]:

@@ -22,12 +22,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wsgi_bridge.delays import DELAY, DUE, LOOK_EVERY, Periodic, read_delay
+from wsgi_bridge.delays import DELAY, DUE, LOOK_EVERY, read_delay
 from wsgi_bridge.exceptions import ChannelLayerError, ChannelLayerUnavailable
 from wsgi_bridge.history import History
 from wsgi_bridge.layers.base import _Waiter
 
 if TYPE_CHECKING:
+    from wsgi_bridge.add_ons import Recurring
     from wsgi_bridge.layers.base import BaseLayer, Listener
 
 __all__ = ["DelayFigures", "Releaser", "Turn"]
@@ -72,7 +73,7 @@ class Releaser:
         layer: BaseLayer,
         *,
         serves_delays: bool = True,
-        periodic: Sequence[Periodic] = (),
+        periodic: Sequence[Recurring] = (),
     ) -> None:
         self.figures = DelayFigures()
         self._layer = layer
@@ -177,7 +178,7 @@ class Releaser:
             except ChannelLayerUnavailable:
                 raise  # it is tried again
             except ChannelLayerError as exc:
-                logger.error("%s is not sent every %s s: %s", each.channel, each.every, exc)
+                logger.error("what recurs on %s is not scheduled: %s", each.channel, exc)
         self._schedule_at = self._layer.clock() + SCHEDULE_EVERY
 
     # What it receives

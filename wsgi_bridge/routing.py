@@ -174,6 +174,7 @@ class Router:
     def __init__(self, routing: Iterable[Entry] | str | None = ()) -> None:
         """Compile a list of routes and includes, or the dotted name of one; None has none."""
         entries = _entries(() if routing is None else routing)
+        self.entries = entries
         self.channels = frozenset(_channels(entries))
         self.routes = tuple(dict.fromkeys(_routes(entries)))
         self._tests = {channel: _compile(entries, channel) for channel in self.channels}

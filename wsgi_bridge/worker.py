@@ -23,6 +23,7 @@ from threading import Thread
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
+from wsgi_bridge.add_ons import AllRecurring
 from wsgi_bridge.consumers import Message, Outbox
 from wsgi_bridge.deadlines import Deadlines, stack_of
 from wsgi_bridge.delays import DELAY
@@ -150,7 +151,9 @@ class Worker:
         self._deadlines = Deadlines()
         #: Puts scheduled messages on their channels; see `start_services`.
         self.releaser = Releaser(
-            layer, serves_delays=DELAY not in self.router.channels, periodic=bridge.periodic
+            layer,
+            serves_delays=DELAY not in self.router.channels,
+            periodic=AllRecurring(bridge.periodic),
         )
         self._presence = PresenceRegister(layer, self._routed, self.releaser.wake)
         self._site = RouteStatistics(SITE, ["http.request"])
