@@ -23,9 +23,9 @@ from wsgi_bridge.exceptions import ChannelLayerUnavailable
 from wsgi_bridge.processes.board import Board
 
 if TYPE_CHECKING:
-    from gunicorn_asgi.roles import Presence
     from wsgi_bridge.bridge import Bridge
     from wsgi_bridge.layers.base import BaseLayer
+    from wsgi_bridge.processes.attendance import Presence
     from wsgi_bridge.processes.orphans import Orphan
     from wsgi_bridge.threads import ThreadWorker
 

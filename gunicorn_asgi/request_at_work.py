@@ -11,7 +11,6 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from gunicorn_asgi.left_requests import Concerned, describe, leave_will, tell_gone
 from wsgi_bridge.exceptions import ChannelFull, ChannelLayerError, ChannelLayerUnavailable
 from wsgi_bridge.protocols.broadcast import Broadcast
 from wsgi_bridge.protocols.handshake import HandshakeError
@@ -24,6 +23,7 @@ from wsgi_bridge.protocols.http import (
     ResponseError,
     error_response,
 )
+from wsgi_bridge.server.left_requests import Concerned, describe, leave_will, tell_gone
 from wsgi_bridge.server.request_body import RequestBody
 from wsgi_bridge.server.response_flow import ResponseFlow
 from wsgi_bridge.server.server import NEVER

@@ -26,7 +26,7 @@ from gunicorn_asgi.roles import SERVER, STAND_IN, Roles, find_server_count
 from gunicorn_asgi.worker import Worker
 
 if TYPE_CHECKING:
-    from gunicorn_asgi.roles import Presence
+    from wsgi_bridge.processes.attendance import Presence
 
 # One for sockets and one for consumers.
 MIN_WORKERS = 2

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, cast
 from gunicorn.workers.base import Worker as BaseWorker
 
 from gunicorn_asgi.certificates import certificates
-from gunicorn_asgi.descriptors import limit_connections
 from gunicorn_asgi.gunicorn_settings import check_settings
 from gunicorn_asgi.layer import open_worker_layer
 from gunicorn_asgi.pure_server import (
@@ -27,6 +26,7 @@ from gunicorn_asgi.pure_server import (
     read_environment,
 )
 from gunicorn_asgi.shares import make_share
+from wsgi_bridge.server.descriptors import limit_connections
 
 if TYPE_CHECKING:
     from gunicorn_asgi.consumers import Consumers

@@ -10,10 +10,11 @@ import socket
 
 import pytest
 
-from gunicorn_asgi import descriptors, server
-from gunicorn_asgi.descriptors import RESERVE, limit_connections
+from gunicorn_asgi import server
 from gunicorn_asgi.server import Listener
 from tests.gunicorn_asgi.rig import HttpRig, settle, wait_for
+from wsgi_bridge.server import descriptors
+from wsgi_bridge.server.descriptors import RESERVE, limit_connections
 
 LOG = logging.getLogger("tests")
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from gunicorn_asgi.roles import CONSUMER, SERVER, STAND_IN, Presence, Roles, find_server_count
+from gunicorn_asgi.roles import CONSUMER, SERVER, STAND_IN, Roles, find_server_count
+from wsgi_bridge.processes.attendance import Presence
 
 
 class Tmp:

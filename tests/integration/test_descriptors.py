@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gunicorn_asgi.descriptors import RESERVE
 from tests.integration.servers import Server, run_server
 from tests.integration.wire import Wire, open_wire, request
+from wsgi_bridge.server.descriptors import RESERVE
 
 pytestmark = pytest.mark.integration
 

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from wsgi_bridge.exceptions import ChannelLayerError
 from wsgi_bridge.server.wills import WILL_AFTER
 
 if TYPE_CHECKING:
-    from gunicorn_asgi.request import Request
     from wsgi_bridge.server.request_body import RequestBody
     from wsgi_bridge.server.response_flow import ResponseFlow
     from wsgi_bridge.server.server import ProtocolServer
 
 logger = logging.getLogger(__name__)
+
+
+class Request(Protocol):
+    """What is told, and logged, of a request."""
+
+    method: str
+    target: bytes
+    started: float
+
+    @property
+    def path(self) -> str:
+        """The path as in the message: percent-decoded."""
+
 
 # Channels that others close should this process die: of the response's flow, and of the body.
 Concerned = tuple[str | None, str | None]

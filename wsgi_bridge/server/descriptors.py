@@ -16,18 +16,18 @@ from typing import Any
 RESERVE = 32
 
 
-def limit_connections(wanted: int, log: Any) -> int:
+def limit_connections(wanted: int, log: Any, setting: str = "worker_connections") -> int:
     """Return how many connections there may be: ``wanted``, or fewer. Says so if fewer.
 
-    For a process that has opened what it needs itself.
+    For a process that has opened what it needs itself. ``setting``: where ``wanted`` comes from.
     """
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     room = max(1, limit - count_open() - RESERVE)
     if limit == resource.RLIM_INFINITY or wanted <= room:
         return wanted
     tell = log.warning if wanted >= limit else log.info
-    tell("At most %d connections, not %d (worker_connections): a process may have %d files open",
-         room, wanted, limit)  # fmt: skip
+    tell("At most %d connections, not %d (%s): a process may have %d files open",
+         room, wanted, setting, limit)  # fmt: skip
     return room
 
 
