@@ -22,8 +22,8 @@ BENCH_STAMP := $(VENV)/made-bench-$(SUM)
 .NOTPARALLEL:
 VERSION ?= 23.0.0
 TESTS ?=
-.PHONY: help demo test test-gunicorn test-gunicorns test-core test-patched test-servers coverage lint format bench \
-        conformance audit fuzz slowloris docs clean
+.PHONY: help demo test test-gunicorn test-gunicorns test-core test-patched test-servers test-uwsgi coverage lint \
+        format bench conformance audit fuzz slowloris docs clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -47,6 +47,15 @@ test-core: | $(STAMP)
 	@tools/need redis-server
 	$(BIN)/python -m pytest -n auto --dist loadfile --ignore tests/integration
 
+# The uWSGI whose workers hand WebSockets over in the tests: compiled once, for this interpreter.
+UWSGI_VERSION := 2.0.31
+UWSGI := $(VENV)/uwsgi-$(UWSGI_VERSION)/bin/uwsgi
+$(UWSGI): | $(STAMP)
+	@PYTHON=$(BIN)/python tools/make-uwsgi uwsgi==$(UWSGI_VERSION) $(VENV)/uwsgi-$(UWSGI_VERSION)
+
+test-uwsgi: $(UWSGI) ## run the tests of the part for uWSGI
+	UWSGI=$(abspath $(UWSGI)) $(BIN)/python -m pytest tests/uwsgi_asgi tests/integration/test_uwsgi*.py
+
 # The core makes the same promises to greenlets as to threads. The command has a process of its own.
 # Two runs at once: the processes of xdist would not be patched.
 PATCHED := $(BIN)/python -m gevent.monkey --module pytest -q -p no:cacheprovider
@@ -69,9 +78,9 @@ test-gunicorns: | $(STAMP) ## run the life-cycle tests on older gunicorns
 	    TESTS=tests/integration/test_http_life.py || exit 1; done
 
 # One after another: they measure memory and time, and two browsers fill two cores.
-test-servers: | $(STAMP)
+test-servers: $(UWSGI) | $(STAMP)
 	@tools/need chromium chromedriver
-	$(BIN)/python -m pytest tests/integration
+	UWSGI=$(abspath $(UWSGI)) $(BIN)/python -m pytest tests/integration
 
 coverage: | $(STAMP) ## measure what the unit tests cover
 	$(BIN)/python -m coverage erase

@@ -1,6 +1,10 @@
-"""The protocol server for uWSGI: planned, not written yet.
+"""uwsgi_asgi: WebSockets, push, consumers and delays for a WSGI site that runs on uWSGI.
 
-It will hand the WebSockets of plain WSGI workers to mules that run the connections of
-``wsgi_bridge.server``. Until then this package has nothing to import. On uWSGI a
-:class:`wsgi_bridge.Bridge` is a plain WSGI callable, which answers WebSocket URLs with 426.
+The site's ini includes what `python -m uwsgi_asgi.config` prints, and nothing else changes: its
+workers stay what they are. They hand WebSockets over to a mule that holds them (`terminator`);
+consumers run in mules of their own (`consumers`).
 """
+
+from uwsgi_asgi.handoff import HandOff
+
+__all__ = ["HandOff"]

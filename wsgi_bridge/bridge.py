@@ -18,6 +18,12 @@ DEFAULT_LAYER = "memory://"
 LAYER_VARIABLE = "CHANNEL_LAYER"
 
 RouteFigures = Callable[[], dict[str, dict[str, Any]]]
+Environ = dict[str, Any]
+StartResponse = Callable[..., Any]
+# Given a bridge and a request, what answers it in the bridge's place; None for what it leaves.
+HandOff = Callable[["Bridge", Environ, StartResponse], "Iterable[bytes] | None"]
+
+_hand_offs: list[HandOff] = []
 
 
 class Bridge:
@@ -193,12 +199,17 @@ class Bridge:
         """Have ``statistics`` ask what puts this bridge's scheduled messages. For workers."""
         self._delay_statistics = delay_statistics
 
-    def __call__(
-        self, environ: dict[str, Any], start_response: Callable[..., Any]
-    ) -> Iterable[bytes]:
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve a request under any WSGI server: rung 0 of the ladder, backwards."""
+        for hand_off in _hand_offs:
+            answer = hand_off(self, environ, start_response)
+            if answer is not None:
+                return answer
         if self._is_routed_websocket(environ):
-            content = b"WebSockets are not served here: run this site with gunicorn_asgi.Worker\n"
+            content = (
+                b"WebSockets are not served here: run this site with gunicorn_asgi.Worker, "
+                b"or on uWSGI with uwsgi_asgi\n"
+            )
             # RFC 9110 section 15.5.22: 426 has an Upgrade field.
             headers = [("Content-Type", "text/plain"), ("Content-Length", str(len(content))),
                        ("Upgrade", "websocket")]  # fmt: skip
@@ -206,7 +217,7 @@ class Bridge:
             return [content]
         return self.app(environ, start_response)
 
-    def _is_routed_websocket(self, environ: dict[str, Any]) -> bool:
+    def _is_routed_websocket(self, environ: Environ) -> bool:
         """Whether this is a handshake for a URL that the routing would serve.
 
         Other handshakes are the site's own affair (flask-sock under a threaded server).
@@ -216,6 +227,14 @@ class Bridge:
         path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
         message = {"path": path.encode("latin-1").decode("utf-8", "replace")}
         return self.router.accepts_websocket(message)
+
+
+def attach_hand_off(hand_off: HandOff) -> None:
+    """Have bridges that run as a plain WSGI app ask ``hand_off`` first. For servers.
+
+    For one whose workers are another's, and hand connections to a process that serves them.
+    """
+    _hand_offs[:] = [hand_off]
 
 
 def _put_local_first(layer: BaseLayer) -> BaseLayer:

@@ -54,6 +54,11 @@ class Board:
         self._memory[at] = 0
         self._free.append(at)
 
+    def wipe(self) -> None:
+        """Wipe everything out: what another process has put up, which is dead."""
+        for at in range(0, len(self._memory), _WIDTH):
+            self._memory[at] = 0
+
     def lines(self) -> list[str]:
         """Return the lines that are up."""
         return [line.decode("utf-8", "replace") for _, line in self._entries()]

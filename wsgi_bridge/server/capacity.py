@@ -23,4 +23,5 @@ def server_capacity(connections: int = MIN_CAPACITY) -> dict[str | re.Pattern[st
         "websocket.*": most,
         "asgi.delay": most,
         "gunicorn.response.*": 16 * most,
+        "uwsgi.response.*": 16 * most,
     }

@@ -1,0 +1,161 @@
+"""A real uWSGI with our fragment, in a subprocess, for one test or for a module of them.
+
+    with run_uwsgi("tests.apps.sockets:application", ["--consumers", "2"]) as server:
+        server.url, server.port, server.pid, server.mule_pids("consumer"), server.log()
+
+The same interface as that of `servers`, which the clients of `sockets` and `wire` take. Which uWSGI
+it is, says the variable UWSGI: the path of a binary that was made for this interpreter, as
+`make test` has it. Without it the tests are skipped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.integration.servers import ROOT, Server, die_with_parent
+
+SOCKETS = "tests.apps.sockets:application"
+VARIABLE = "UWSGI"
+# What a uWSGI that works never writes, whatever its clients do.
+_ERRORS = ("Traceback (most recent call last)", " ERROR ", "OOOPS", "DAMN", "Segmentation Fault")
+
+
+def find_uwsgi() -> str:
+    """Return the path of the binary; skip the test if there is none, fail if it is not there."""
+    named = os.environ.get(VARIABLE) or shutil.which("uwsgi", path=Path(sys.executable).parent)
+    if not named:
+        pytest.skip(f"there is no uWSGI: set {VARIABLE}, or run `make test-uwsgi`")
+    assert Path(named).is_file(), f"{VARIABLE} is {named!r}, which is no file"
+    return named
+
+
+class UwsgiServer(Server):
+    """A running uWSGI. ``pid`` is its master's."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log_path: Path, mules: int) -> None:
+        self.process = process
+        self.pid = process.pid
+        self._log_path = log_path
+        self.wait_for(lambda: self._is_ready(mules), "uWSGI to be ready")
+        self.ports = self._find_ports()
+        self.port = self.ports[0]
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def _is_ready(self, mules: int) -> bool:
+        if self.process.poll() is not None:
+            raise AssertionError(f"uWSGI ended with {self.process.returncode}:\n{self.log()}")
+        log = self.log()
+        ready = log.count("running consumers\n") + log.count("holding sockets\n")
+        return ready >= mules and "spawned uWSGI worker 1 " in log
+
+    def _find_ports(self) -> list[int]:
+        found = psutil.Process(self.pid).net_connections("tcp")
+        return sorted(each.laddr.port for each in found if each.status == psutil.CONN_LISTEN)
+
+    def log(self) -> str:
+        """Return what all processes wrote so far."""
+        # uWSGI seeks in its log: what is written to a file may begin with zeros.
+        return self._log_path.read_bytes().decode(errors="replace").lstrip("\0")
+
+    def mule_pids(self, kind: str) -> list[int]:
+        """Return the process ids of the mules alive now that are of a kind, by what they log."""
+        text = {"terminator": "holding sockets", "consumer": "running consumers"}[kind]
+        pids = {int(pid) for pid in re.findall(rf"\[(\d+)\] INFO \S+: {text}", self.log())}
+        return sorted(pids.intersection(self.child_pids()))
+
+    def child_pids(self) -> list[int]:
+        """Return the process ids of all children alive now."""
+        children = psutil.Process(self.pid).children()
+        return [child.pid for child in children if child.status() != psutil.STATUS_ZOMBIE]
+
+    def worker_pids(self) -> list[int]:
+        """Return the process ids of the workers alive now."""
+        spawned = re.findall(r"pawned uWSGI worker \d+ \((?:new )?pid: (\d+)", self.log())
+        return sorted({int(pid) for pid in spawned}.intersection(self.child_pids()))
+
+    def destroy(self) -> None:
+        """End all its processes at once."""
+        if self.process.poll() is None:
+            for pid in [*self.child_pids(), self.pid]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self.process.wait()
+
+    def check_clean(self, *, may_log_errors: bool, may_lose_workers: bool) -> None:
+        """Fail unless uWSGI, which has ended, ended well and had no error to tell of."""
+        log = self.log()
+        assert self.process.returncode == 0, f"exit status {self.process.returncode}:\n{log}"
+        for text in () if may_log_errors or may_lose_workers else _ERRORS:
+            assert text not in log, f"{text!r} in the log:\n{log}"
+
+
+@contextlib.contextmanager
+def run_uwsgi(
+    module: str = SOCKETS,
+    config: Sequence[str] = (),
+    *,
+    options: Mapping[str, str] | Sequence[tuple[str, str]] = (),
+    env: Mapping[str, str] | None = None,
+    mules: int = 2,
+    may_log_errors: bool = False,
+    may_lose_workers: bool = False,
+) -> Iterator[UwsgiServer]:
+    """Run uWSGI while the block runs; whoever leaves it learns that uWSGI ended cleanly.
+
+    ``config``: arguments of `python -m uwsgi_asgi.config`; ``options``: more lines of ini, which
+    replace the usual ones; ``mules``: how many of ours to wait for.
+    """
+    binary = find_uwsgi()
+    with tempfile.TemporaryDirectory(prefix="uwsgi-") as folder:
+        ini = Path(folder, "site.ini")
+        ini.write_text(make_ini(module, config, dict(options), Path(folder)))
+        log_path = Path(folder, "log")
+        with log_path.open("ab") as log:
+            process = subprocess.Popen(
+                [binary, "--ini", str(ini)],
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=die_with_parent,
+            )
+        server = UwsgiServer.__new__(UwsgiServer)
+        try:
+            server.__init__(process, log_path, mules)  # type: ignore[misc]
+            yield server
+        except BaseException:
+            print(server.log())
+            server.destroy()
+            raise
+        server.stop(signal.SIGINT)
+        server.check_clean(may_log_errors=may_log_errors, may_lose_workers=may_lose_workers)
+
+
+def make_ini(module: str, config: Sequence[str], options: dict[str, str], folder: Path) -> str:
+    """Return the ini of a site, as its administrator would write it."""
+    usual = {
+        "http-socket": "127.0.0.1:0",
+        "processes": "2",
+        "module": module,
+        "pythonpath": str(ROOT),
+        "venv": sys.prefix,
+        "die-on-term": "true",
+        "log-master-bufsize": "65536",
+    }
+    lines = [f"{name} = {value}" for name, value in {**usual, **options}.items() if value]
+    arguments = " ".join(config)
+    include = f"ini = exec://{sys.executable} -m uwsgi_asgi.config {arguments} :uwsgi"
+    return "\n".join(["[uwsgi]", *lines, include, ""])

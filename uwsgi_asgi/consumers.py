@@ -1,0 +1,134 @@
+"""The consumers of a site in a mule: native threads, nothing patched, no sockets.
+
+The same loop as that of `wsgi-bridge worker`; uWSGI starts it anew when it has ended.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import select
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from uwsgi_asgi.runtime import Runtime
+from uwsgi_asgi.seats import Seat
+from uwsgi_asgi.site import load_site
+from wsgi_bridge.bridge import Bridge
+from wsgi_bridge.exceptions import ChannelLayerUnavailable
+from wsgi_bridge.layers import BaseLayer
+from wsgi_bridge.processes.attendance import Presence
+from wsgi_bridge.processes.noted_worker import NotedWorker
+from wsgi_bridge.processes.target import BadTarget
+from wsgi_bridge.server.capacity import server_capacity
+from wsgi_bridge.threads import ThreadWorker
+
+__all__ = ["run_consumers"]
+
+logger = logging.getLogger(__name__)
+
+# Seconds between two looks at what is left while the mule drains.
+DRAIN_STEP = 0.05
+# Seconds that terminators have to notice a stop that is theirs too.
+RETIRE_TIMEOUT = 1.0
+
+
+class Stop:
+    """What uWSGI says by signals: to stop, in a reload (HUP) or for good (INT)."""
+
+    def __init__(self) -> None:
+        self._signals, signalled = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(signalled, warn_on_full_buffer=False)
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _pass)
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait for it, up to so many seconds; whether it was said."""
+        ready, _, _ = select.select([self._signals], [], [], seconds)
+        return bool(ready)
+
+
+def run_consumers(runtime: Runtime, opt: Mapping[str, Any], software: str) -> None:
+    """Run consumers until uWSGI says that it is enough; then finish those that have begun.
+
+    ``opt`` is uWSGI's configuration.
+    """
+    stop = Stop()
+    seat = runtime.seats.claim()
+    delay = seat.take()
+    if delay:
+        logger.error("the mule before died as it started: trying again in %.1f s", delay)
+    if not stop.wait(delay):
+        try:
+            bridge = load_site(runtime.options, opt)
+        except BadTarget as exc:
+            logger.error("%s", exc)
+            return
+        _consume(runtime, bridge, seat, stop, software)
+    seat.leave()
+
+
+def _consume(runtime: Runtime, bridge: Bridge, seat: Seat, stop: Stop, software: str) -> None:
+    if bridge.names_layer:
+        logger.warning(
+            "the layer that the site gives to Bridge is not used: terminators, which do not load "
+            "the site, would not know it; say --layer"
+        )
+    layer = bridge.open_layer(channel_capacity=server_capacity())
+    orphans = seat.orphans()
+    worker = NotedWorker(
+        bridge,
+        layer,
+        lambda pump: pump,  # threads take messages themselves
+        seat.board,
+        software=software,
+        multithread=runtime.options.threads > 1,
+        multiprocess=True,
+    )
+    threads = ThreadWorker(worker, layer, threads=runtime.options.threads)
+    bridge.attach(lambda: {"consumers": threads.running})
+    gc.collect()
+    gc.freeze()  # what is loaded by now stays
+    for orphan in orphans:
+        worker.teller.tell(orphan)
+    threads.start()
+    seat.begin()
+    logger.info("running consumers")
+    stop.wait()
+    deadline = time.monotonic() + runtime.options.graceful_timeout
+    _serve_out(runtime.presence, layer, worker.channels, deadline)
+    threads.stop()
+    if not threads.join(max(0.0, deadline - time.monotonic())):
+        for consumer in threads.unfinished():
+            logger.warning("a consumer ends unfinished with its process: %s", consumer)
+    layer.close()
+
+
+def _serve_out(
+    presence: Presence, layer: BaseLayer, channels: Sequence[str], deadline: float
+) -> None:
+    """Go on while terminators that stop as well have something to be answered."""
+    begun = time.monotonic()
+    while not presence.is_retired():
+        if time.monotonic() > begun + RETIRE_TIMEOUT:
+            return  # they go on without this mule: it is this one that is replaced
+        time.sleep(DRAIN_STEP)
+    while time.monotonic() < deadline:
+        # In this order: what a terminator says last is there when it has gone.
+        if presence.is_left() and not _has_messages(layer, channels):
+            return
+        time.sleep(DRAIN_STEP)
+
+
+def _has_messages(layer: BaseLayer, channels: Sequence[str]) -> bool:
+    try:
+        return any(layer.channel_statistics(name)["messages_pending"] for name in channels)
+    except ChannelLayerUnavailable:
+        return False
+
+
+def _pass(number: int, frame: object) -> None:
+    """Do nothing: the number was written to the pipe."""

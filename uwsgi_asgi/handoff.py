@@ -1,0 +1,165 @@
+"""The hand-over in a worker: a connection is put in the queue, and the worker is free again.
+
+A worker of any kind (processes, threads, gevent) does the same, within a millisecond:
+
+- what asks for a WebSocket is checked; what cannot be one is answered here, by the site's server
+- the descriptor goes into the queue, where a terminator takes it
+- /dev/null takes its place: uWSGI reads on from a descriptor of its http11-socket, and would steal
+  frames, and it writes its own answer to whatever there is
+- the answer that uWSGI is given is one for its log
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import msgpack
+
+from uwsgi_asgi.message import BadRequest, check_framing, to_message
+from uwsgi_asgi.options import QUEUE_VARIABLE
+from uwsgi_asgi.queue import ConnectionQueue
+from wsgi_bridge.protocols.handshake import HandshakeError, read_handshake
+
+if TYPE_CHECKING:
+    from wsgi_bridge.bridge import Bridge
+
+__all__ = ["WEBSOCKET", "HandOff", "hand_off_of_bridge"]
+
+logger = logging.getLogger(__name__)
+
+Environ = dict[str, Any]
+StartResponse = Callable[..., Any]
+WsgiApp = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+#: The kinds of what is handed over.
+WEBSOCKET = "websocket"
+
+_PHRASES = {
+    400: "400 Bad Request",
+    405: "405 Method Not Allowed",
+    426: "426 Upgrade Required",
+    431: "431 Request Header Fields Too Large",
+    501: "501 Not Implemented",
+    503: "503 Service Unavailable",
+}
+RETRY_AFTER = ("Retry-After", "1")
+
+
+class HandOff:
+    """A WSGI middleware that hands WebSockets over, and leaves everything else to ``app``.
+
+        application = HandOff(get_wsgi_application())
+
+    For a site whose callable is no Bridge; a Bridge does this by itself. ``paths``: prefixes of the
+    paths whose WebSockets are handed over, all of them unless given. Under another server than
+    uWSGI, and without the fragment, everything is left to ``app``.
+    """
+
+    def __init__(self, app: WsgiApp, *, paths: Iterable[str] = ("",)) -> None:
+        self.app = app
+        self._paths = (paths,) if isinstance(paths, str) else tuple(paths)
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Serve a request."""
+        if "HTTP_UPGRADE" in environ and asks_for_websocket(environ):
+            path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+            queue = find_queue()
+            if queue is not None and path.startswith(self._paths):
+                return hand_websocket_off(queue, environ, start_response)
+        return self.app(environ, start_response)
+
+
+def hand_off_of_bridge(
+    bridge: Bridge, environ: Environ, start_response: StartResponse
+) -> Iterable[bytes] | None:
+    """Hand over what a Bridge is to serve in its place; None to leave it to the Bridge."""
+    if "HTTP_UPGRADE" not in environ or not asks_for_websocket(environ):
+        return None
+    queue = find_queue()
+    if queue is None or not bridge.router.accepts_websocket(to_message(environ, is_websocket=True)):
+        return None
+    return hand_websocket_off(queue, environ, start_response)
+
+
+def asks_for_websocket(environ: Environ) -> bool:
+    """Whether a request asks for an upgrade to WebSocket."""
+    return bool(environ["HTTP_UPGRADE"].lower() == "websocket")
+
+
+def hand_websocket_off(
+    queue: ConnectionQueue,
+    environ: Environ,
+    start_response: StartResponse,
+    *,
+    has_root: bool = True,
+) -> Iterable[bytes]:
+    """Hand the connection of an opening handshake over, or answer it."""
+    message = to_message(environ, is_websocket=True, has_root=has_root)
+    try:
+        check_framing(environ)
+        read_handshake(message["method"], message["http_version"], message["headers"], False)
+        if not hand_over(queue, WEBSOCKET, message):
+            return refuse(start_response, 503, "no terminator takes it", [RETRY_AFTER])
+    except HandshakeError as exc:
+        headers = [(name.decode(), value.decode()) for name, value in exc.headers]
+        return refuse(start_response, exc.status, str(exc), headers)
+    except BadRequest as exc:
+        return refuse(start_response, exc.status, str(exc))
+    start_response("101 Switching Protocols", [])
+    return []
+
+
+def hand_over(queue: ConnectionQueue, kind: str, message: dict[str, Any]) -> bool:
+    """Give the connection of the present request away; False if nobody takes it now.
+
+    Raises BadRequest for a head that is too large.
+    """
+    import uwsgi
+
+    descriptor = uwsgi.connection_fd()
+    try:
+        if not queue.put(msgpack.packb([kind, message]), [descriptor]):
+            logger.warning("the queue of the terminators is full: %s is refused", message["path"])
+            return False
+    except ValueError as exc:
+        raise BadRequest(str(exc), 431) from exc
+    _forget(descriptor)
+    return True
+
+
+def refuse(
+    start_response: StartResponse,
+    status: int,
+    reason: str,
+    headers: Iterable[tuple[str, str]] = (),
+) -> list[bytes]:
+    """Answer with a status of the server's own."""
+    phrase = _PHRASES.get(status, f"{status} Error")
+    content = f"{phrase}\n{reason}\n".encode()
+    fields = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(content)))]
+    start_response(phrase, [*fields, *headers])
+    return [content]
+
+
+# The queue of this process, looked for once; None: there is none.
+_found: list[ConnectionQueue | None] = []
+
+
+def find_queue() -> ConnectionQueue | None:
+    """Return the queue that the master has made; None under any other server."""
+    if not _found:
+        text = os.environ.get(QUEUE_VARIABLE)
+        _found.append(ConnectionQueue.find(text) if text else None)
+    return _found[0]
+
+
+def _forget(descriptor: int) -> None:
+    """Have uWSGI read from, write to and close something else."""
+    nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.dup2(nothing, descriptor, inheritable=False)
+    finally:
+        os.close(nothing)

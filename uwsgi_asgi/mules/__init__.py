@@ -1,0 +1,1 @@
+"""The files that uWSGI runs as mules. They are no modules to import."""

@@ -1,0 +1,10 @@
+"""The mule that holds sockets: ``mule = /…/uwsgi_asgi/mules/terminator.py``."""
+
+from __future__ import annotations
+
+from uwsgi_asgi.runtime import current, start_logging
+from uwsgi_asgi.terminator import run_terminator
+
+if __name__ == "__main__":
+    start_logging()
+    run_terminator(current())

@@ -1,0 +1,210 @@
+"""The terminator: takes connections from the queue, and holds them. What a mule runs.
+
+It runs no code of the site, and does not import it: what consumers do happens in other processes,
+and neither their errors nor the site's reloads close a socket.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import signal
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+import msgpack
+from gevent import hub
+from gevent.event import Event
+
+from uwsgi_asgi.runtime import Runtime
+from wsgi_bridge.layers import open_layer
+from wsgi_bridge.protocols.handshake import HandshakeError
+from wsgi_bridge.protocols.http import HttpExchange, error_response
+from wsgi_bridge.server.capacity import server_capacity
+from wsgi_bridge.server.descriptors import limit_connections
+from wsgi_bridge.server.linger import Lingerer
+from wsgi_bridge.server.server import ProtocolServer
+from wsgi_bridge.server.sockets import READ, WebSockets
+from wsgi_bridge.settings import load_settings
+
+__all__ = ["Terminator", "run_terminator"]
+
+logger = logging.getLogger(__name__)
+
+# Connections taken at one wake-up. With several terminators one each, so that they share them.
+MAX_TAKE = 16
+# Seconds without taking when the process is out of descriptors.
+TAKE_PAUSE = 0.5
+# Seconds between two looks at what is left while the terminator drains.
+DRAIN_STEP = 0.02
+# Bytes that the kernel holds for a client that does not read, beyond its window; as in
+# gunicorn_asgi's listeners.
+MAX_UNSENT = 512 * 1024
+
+
+class Terminator:
+    """The connections of one process."""
+
+    def __init__(self, runtime: Runtime, server: ProtocolServer) -> None:
+        self.server = server
+        self.sockets = WebSockets(server)
+        self._queue = runtime.queue
+        self._take_at_once = MAX_TAKE if runtime.options.terminators == 1 else 1
+        self._most = limit_connections(runtime.options.max_connections, logger, "max_connections")
+        self._watcher = server.loop.io(self._queue.fileno(), READ)
+        self._timer: Any = None
+
+    # Life
+
+    def start(self) -> None:
+        """Begin to take connections."""
+        self.server.start()
+        self._watcher.start(self._on_queue)
+
+    def stop(self) -> None:
+        """Take no more; close what is open, with 1012."""
+        self._watcher.stop()
+        self.server.stop()
+
+    def is_done(self) -> bool:
+        """Whether there is no connection left."""
+        return not self.server.counters.connections
+
+    def close(self) -> None:
+        """End at once."""
+        self._watcher.stop()
+        self._watcher.close()
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer.close()
+        self.server.close()
+
+    # The queue
+
+    def _on_queue(self) -> None:
+        for _ in range(self._take_at_once):
+            if self.server.counters.connections >= self._most:
+                self._rest("there are as many connections as there may be")
+                return
+            try:
+                taken = self._queue.take()
+            except OSError as exc:
+                self._rest(str(exc))
+                return
+            if taken is None:
+                return
+            self._begin(*taken)
+
+    def _begin(self, packet: bytes, descriptors: list[int]) -> None:
+        """Own a connection, whatever it was meant for."""
+        try:
+            _, message = msgpack.unpackb(packet)
+            sock = Connection(self.server, descriptors[0])
+        except (ValueError, IndexError, OSError):
+            logger.exception("what came through the queue is no connection")
+            for descriptor in descriptors:
+                os.close(descriptor)
+            return
+        self._open_websocket(sock, message)
+
+    def _open_websocket(self, sock: Connection, message: dict[str, Any]) -> None:
+        method = message.pop("method")
+        message["order"] = 0
+        watcher = self.server.loop.io(sock.fileno(), READ)
+        try:
+            handshake = self.sockets.check_handshake(message, method)
+        except HandshakeError as exc:
+            self._refuse(sock, watcher, exc)
+            return
+        self.sockets.open(sock, watcher, handshake, message)
+
+    def _refuse(self, sock: Connection, watcher: Any, exc: HandshakeError) -> None:
+        exchange = HttpExchange(is_head=False, is_http10=False, keep_alive=False)
+        answer = error_response(exc.status, str(exc), exc.headers)
+        try:
+            sock.send(exchange.encode(answer, self.server.preamble))
+            sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            logger.info("a client has gone before it was refused")
+        Lingerer(self.server, sock, watcher)
+
+    def _rest(self, why: str) -> None:
+        """Leave new connections in the queue for a moment."""
+        logger.warning("no connection is taken, they wait: %s", why)
+        self._watcher.stop()
+        # A new one each time: a libev timer that has run is started again with no time left.
+        if self._timer is not None:
+            self._timer.close()
+        self._timer = self.server.loop.timer(TAKE_PAUSE)
+        self._timer.start(self._watcher.start, self._on_queue)
+
+
+class Connection(socket.socket):
+    """A connection that was handed over; it counts until it is closed."""
+
+    def __init__(self, server: ProtocolServer, descriptor: int) -> None:
+        super().__init__(fileno=descriptor)
+        self.setblocking(False)
+        self._counters = server.counters
+        self._counters.connections += 1
+        self._is_counted = True
+        if self.family != socket.AF_UNIX:
+            self.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_UNSENT)
+
+    def close(self) -> None:
+        """Close it."""
+        if self._is_counted:
+            self._is_counted = False
+            self._counters.connections -= 1
+        super().close()
+
+
+def run_terminator(runtime: Runtime) -> None:
+    """Hold sockets until uWSGI says that it is enough; then close them."""
+    hub.reinit()
+    _raise_limit()
+    stopped = Event()
+    signals = [
+        gevent.signal_handler(number, stopped.set)
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+    ]
+    terminator = Terminator(runtime, make_server(runtime))
+    while not runtime.presence.enter():
+        gevent.sleep(DRAIN_STEP)
+    terminator.start()
+    logger.info("holding sockets")
+    stopped.wait()
+    runtime.presence.retire()
+    terminator.stop()
+    _wait_until(terminator.is_done, runtime.options.graceful_timeout)
+    terminator.close()
+    terminator.server.layer.close()
+    for watcher in signals:
+        watcher.cancel()
+
+
+def make_server(runtime: Runtime) -> ProtocolServer:
+    """Return the server half of this process, on the layer that all of them share."""
+    settings = load_settings({})
+    url = os.environ["CHANNEL_LAYER"]
+    layer = open_layer(url, channel_capacity=server_capacity(runtime.options.max_connections))
+    server = ProtocolServer(layer, settings, name="uwsgi", software="uwsgi", gathers=True)
+    layer.hear_with(server.watch)
+    return server
+
+
+def _wait_until(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and not condition():
+        gevent.sleep(DRAIN_STEP)
+
+
+def _raise_limit() -> None:
+    """Have as many descriptors as the system lets us: workers have no use for them, sockets do."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
