@@ -109,7 +109,8 @@ class Llhttp:
 
     def on_header(self, name, value):
         if not self.is_head_done:
-            self.fields.append((name.lower(), value))
+            # It leaves white space behind a value, which is no part of it (RFC 9110, 5.5).
+            self.fields.append((name.lower(), value.rstrip(b" \t")))
 
     def on_headers_complete(self):
         self.is_head_done = True
