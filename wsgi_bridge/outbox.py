@@ -211,7 +211,7 @@ class Outbox:
         failures: Failures = []
         if self._later:
             _schedule_all(self._later, failures)
-        if outlet is not None and outlet[0].is_open:
+        if outlet is not None:
             first = _start_of_last(entries, self.layer)
             if first:
                 _deliver_all(entries[:first], failures)

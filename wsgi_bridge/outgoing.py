@@ -64,11 +64,6 @@ class Outgoing:
         with self._lock:
             self._keeper = 0
 
-    @property
-    def is_open(self) -> bool:
-        """Whether this thread may put off."""
-        return self._keeper == get_ident()
-
     def add(self, layer: BaseLayer, sends: Sends, failed: Failed) -> bool:
         """Put messages off, if that may be; False if the caller has to send them itself."""
         with self._lock:

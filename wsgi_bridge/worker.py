@@ -138,7 +138,6 @@ class Worker:
         self.channels = sorted(channels_of(bridge))
         self.pump_soon = make_wakeup(self.pump)
         self.pool: Pool
-        self._routed = self.router.channels
         self._environ = environ or {}
         self._software = software
         self._multithread = multithread
@@ -155,7 +154,7 @@ class Worker:
             serves_delays=DELAY not in self.router.channels,
             periodic=AllRecurring(bridge.periodic),
         )
-        self._presence = PresenceRegister(layer, self._routed, self.releaser.wake)
+        self._presence = PresenceRegister(layer, self.router.channels, self.releaser.wake)
         self._site = RouteStatistics(SITE, ["http.request"])
         self._statistics = {
             route: RouteStatistics(route.name, route.channels) for route in self.router.routes
@@ -227,13 +226,9 @@ class Worker:
     def note_taken(self, batch: Batch) -> None:
         """Hear of messages before the first of them is run: for who keeps accounts."""
 
-    def match(self, channel: str, message: dict[str, Any]) -> Match | None:
-        """Return the consumer of a message, if it has a route."""
-        return self.router.match(channel, message) if channel in self._routed else None
-
     def run(self, channel: str, message: dict[str, Any]) -> None:
         """Handle one message. Raises nothing but what ends a greenlet or the process."""
-        self.run_match(self.match(channel, message), channel, message)
+        self.run_match(self.router.match(channel, message), channel, message)
 
     def run_match(self, match: Match | None, channel: str, message: dict[str, Any]) -> None:
         """Handle one message, which has been matched."""
@@ -270,7 +265,7 @@ class Worker:
 
     def route_name(self, channel: str, message: dict[str, Any]) -> str:
         """Return what logs call the consumer of a message: its route's line, or the channel."""
-        match = self.match(channel, message)
+        match = self.router.match(channel, message)
         return channel if match is None else match.route.name
 
     # Consumers

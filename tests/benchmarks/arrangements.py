@@ -25,8 +25,8 @@ from tests.benchmarks.scenarios import (
 from tests.benchmarks.servers import Running, Server, gunicorn, uvicorn
 
 THREADS = 8
-# As many messages are taken at once, where each is short.
-SPLIT_THREADS = 16
+# As many messages are taken at once, where each is short: half of the sockets of the load.
+SPLIT_THREADS = 32
 
 
 # What daphne 1.4.2, asgi_redis 1.4.3 and one worker of Channels 1 did on a machine like this one,

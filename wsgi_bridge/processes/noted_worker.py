@@ -32,10 +32,11 @@ class NotedWorker(Worker):
     def note_taken(self, batch: Batch) -> None:
         """Put messages on the board; see Worker."""
         begin, noted, channels = self._board.begin, self._noted, self.channels
+        find = self.router.match
         for channel, message in batch:
             if channel in channels:  # not a bell of the worker's own
                 name = str(channel)
-                match = self.match(name, message)
+                match = find(name, message)
                 line = f"{name if match is None else match.route.name} {message.get('path', '')}"
                 noted[id(message)] = begin(line, Orphan.write(name, message)), match
 
