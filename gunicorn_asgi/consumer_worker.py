@@ -21,12 +21,14 @@ from gunicorn_asgi.layer import open_worker_layer
 from gunicorn_asgi.worker import HEARTBEAT, drain_seconds, gunicorn_version, make_environ
 from wsgi_bridge.exceptions import ChannelLayerUnavailable
 from wsgi_bridge.processes.board import Board
+from wsgi_bridge.streams import Unaware, tell_endless
 
 if TYPE_CHECKING:
     from wsgi_bridge.bridge import Bridge
     from wsgi_bridge.layers.base import BaseLayer
     from wsgi_bridge.processes.attendance import Presence
-    from wsgi_bridge.processes.orphans import Orphan
+    from wsgi_bridge.processes.orphans import Orphan, Teller
+    from wsgi_bridge.settings import Settings
     from wsgi_bridge.threads import ThreadWorker
 
 # Seconds between two attempts to load a site that cannot be loaded: gunicorn itself would not wait.
@@ -51,6 +53,8 @@ class ConsumerWorker(BaseWorker):
     _is_urgent = False  # whether to stop at once (QUIT), not gracefully
     _deserted = 0
     _stopped_at = 0.0
+    _settings: Settings
+    _teller: Teller
     _threads: ThreadWorker
 
     def __init__(self, *arguments: Any) -> None:
@@ -91,6 +95,7 @@ class ConsumerWorker(BaseWorker):
         from wsgi_bridge.threads import ThreadWorker
 
         bridge = self.wsgi if isinstance(self.wsgi, Bridge) else Bridge(self.wsgi)
+        self._settings = bridge.settings
         self._warn_of_layer(bridge)
         layer = open_worker_layer(bridge, self.cfg, master=self.ppid, is_first=False,
                                   local_first=False, is_split=True, log=self.log)  # fmt: skip
@@ -109,8 +114,9 @@ class ConsumerWorker(BaseWorker):
         bridge.attach(lambda: {"consumers": self._threads.running})
         gc.collect()
         gc.freeze()  # what is loaded by now stays
+        self._teller = loop.teller
         for orphan in self.orphans:
-            loop.teller.tell(orphan)
+            self._teller.tell(orphan)
         if self.alive or not self._is_replaced():  # else newer code than this runs already
             self._consume(layer, loop.channels)
         layer.close()
@@ -192,15 +198,27 @@ class ConsumerWorker(BaseWorker):
     def _seconds_left(self) -> float:
         return self._stopped_at + drain_seconds(self.cfg, self._is_urgent) - time.monotonic()
 
+    def _stream_grace(self) -> float:
+        """Return the seconds that endless streams go on."""
+        return min(self._settings.stream_grace, drain_seconds(self.cfg, self._is_urgent) / 2)
+
     def _drain(self) -> None:
         """Take no more; finish what was taken, for as long as gunicorn lets us."""
         self._threads.stop()
+        grace, unaware = self._stream_grace(), Unaware(lambda stream: stream.is_told)
         while not self._threads.join(0) and (left := self._seconds_left()) > 0:
             self.notify()
+            if time.monotonic() >= self._stopped_at + grace or self._is_urgent:
+                tell_endless()
+            if self._threads.running <= len(unaware.threads()):
+                break
             # In steps, as a thread's end writes into no pipe; QUIT shortens the time meanwhile.
             self._threads.join(min(left, DRAIN_STEP))
         for consumer in self._threads.unfinished():
             self.log.warning("A consumer ends unfinished with its process: %s", consumer)
+        # No other worker need be made when this one has gone, to say that nobody answers.
+        for orphan in self.board.orphans():
+            self._teller.tell(orphan)
 
 
 def _has_messages(layer: BaseLayer, channels: Sequence[str]) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import gevent
 
+from wsgi_bridge.exceptions import RequestAborted
 from wsgi_bridge.server.pool import GreenletPool
 from wsgi_bridge.threads import ThreadWorker
 
@@ -42,6 +43,9 @@ class Consumers(Protocol):
     def start(self) -> None:
         """Begin to take messages."""
 
+    def give_up(self, threads: set[int]) -> int:
+        """End what runs in these threads, or greenlets; return of how many it cannot be done."""
+
     def finish(self) -> int:
         """Take no more, end what still runs if that can be done; return how many those are."""
 
@@ -55,6 +59,10 @@ class Nobody:
     def start(self) -> None:
         """Do nothing."""
 
+    def give_up(self, threads: set[int]) -> int:  # noqa: ARG002
+        """There is nothing to end."""
+        return 0
+
     def finish(self) -> int:
         """There is nothing to end."""
         return 0
@@ -67,6 +75,7 @@ class Greenlets:
         self.channels = loop.channels
         self._loop = loop
         self._pool = GreenletPool(size, loop.pump_soon)
+        self._given_up: set[int] = set()
 
     @property
     def running(self) -> int:
@@ -76,6 +85,15 @@ class Greenlets:
     def start(self) -> None:
         """Begin to take messages."""
         self._loop.start(self._pool)
+
+    def give_up(self, threads: set[int]) -> int:
+        """Have RequestAborted raised where these greenlets wait, once."""
+        for consumer in self._pool.unfinished() if threads - self._given_up else ():
+            ident = id(consumer)  # as gevent's own get_ident
+            if ident in threads and ident not in self._given_up:
+                self._given_up.add(ident)
+                gevent.kill(consumer, RequestAborted("nobody waits for the response"))
+        return 0
 
     def finish(self) -> int:
         """Take no more; have what still runs end now."""
@@ -104,6 +122,10 @@ class Threads:
         # Unless the site knows better.
         sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL))
         self._threads.start()
+
+    def give_up(self, threads: set[int]) -> int:
+        """Leave these threads to the end of their process."""
+        return len(threads)
 
     def finish(self) -> int:
         """Take no more; name what still runs: a thread cannot be ended, but by its process."""

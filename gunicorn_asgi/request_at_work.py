@@ -27,6 +27,7 @@ from wsgi_bridge.server.left_requests import Concerned, describe, leave_will, te
 from wsgi_bridge.server.request_body import RequestBody
 from wsgi_bridge.server.response_flow import ResponseFlow
 from wsgi_bridge.server.server import NEVER
+from wsgi_bridge.streams import is_endless
 
 if TYPE_CHECKING:
     from gunicorn_asgi.connection import HttpConnection
@@ -254,6 +255,22 @@ class RequestAtWork:
         self._http.access_log(
             entry, exchange.status, self._response_headers, exchange.content_sent, seconds
         )
+
+    @property
+    def is_endless(self) -> bool:
+        """Whether it is a stream that only its server's end, or the client's, ends."""
+        exchange = self.exchange
+        is_streaming = exchange is not None and exchange.state is STREAMING
+        return is_streaming and is_endless(self._response_headers)
+
+    def close(self, code: int) -> None:  # noqa: ARG002 - a close code is for WebSockets
+        """Cut an endless stream, whose client comes back: what was written it still gets.
+
+        The end of its content is not written: nobody takes it for whole.
+        """
+        if self.is_endless:
+            self.tell_gone()
+            self.break_off()
 
     def stop(self, code: int) -> None:
         """The server stops: what was asked is still answered."""

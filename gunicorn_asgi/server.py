@@ -107,10 +107,13 @@ class HttpServer:
         return self.server.preamble
 
     def listen(self, sockets: Iterable[Any], share: Share | None = None) -> None:
-        """Accept from gunicorn's listening sockets; ``share`` is with whom others accept, too."""
+        """Accept from gunicorn's listening sockets; ``share`` is with whom others accept, too.
+
+        Also again, after ``stop_listening``; then with nobody.
+        """
         self._share = share
         if share is not None:
-            share.set_count(0)
+            share.set_count(self.server.counters.connections)
             share.give_sign()
             self.server.watch_slowly(share.give_sign)
         self._listeners = [Listener(self, sock) for sock in sockets]
@@ -121,7 +124,7 @@ class HttpServer:
         return share is not None and share.is_full(self.server.counters.connections)
 
     def is_quiet(self, seconds: float) -> bool:
-        """Whether no request has been at work for as long as that: what is left is soon done."""
+        """Whether no request has been at work for as long as that; for 0, whether none is."""
         since = self.clock() - seconds
         return all(connection.busy_since > since for connection in self.connections)
 

@@ -31,9 +31,11 @@ from wsgi_bridge.server.descriptors import limit_connections
 if TYPE_CHECKING:
     from gunicorn_asgi.consumers import Consumers
     from gunicorn_asgi.server import HttpServer
+    from gunicorn_asgi.stream_ends import StreamEnds
     from wsgi_bridge.bridge import Bridge
     from wsgi_bridge.layers.base import BaseLayer
     from wsgi_bridge.server.server import ProtocolServer
+    from wsgi_bridge.streams import Unaware
 
 # Seconds between two heartbeats; gunicorn's own workers beat as often.
 HEARTBEAT = 1.0
@@ -44,8 +46,8 @@ DRAIN_STEP = 0.02
 DRAIN_PART = 0.9
 DRAIN_RESERVE = 1.0
 # With max_requests gunicorn starts a successor only when this worker has gone. So it goes on to
-# accept until no request has been at work for so many seconds: what is asked meanwhile waits for no
-# longer than the rest of one such, and the successor's start.
+# accept until no request has been at work for so many seconds, and then has those that are left so
+# many to end: what is asked meanwhile waits for no longer than that, and the successor's start.
 LONG_REQUEST = 1.0
 # Seconds that a worker has which is to stop at once (QUIT), for its last words.
 URGENT_SECONDS = 0.5
@@ -61,6 +63,8 @@ class Worker(BaseWorker):
     server: ProtocolServer
     http: HttpServer
     consumers: Consumers
+    _streams: StreamEnds
+    _unaware: Unaware
     _is_urgent = False  # whether to stop at once (QUIT), not gracefully
 
     def __init__(self, *args: Any) -> None:
@@ -136,6 +140,7 @@ class Worker(BaseWorker):
             self._stopped.set()
         self._stopped.wait()
         deadline = time.monotonic() + drain_seconds(self.cfg, self._is_urgent)
+        self._end_streams(max(0.0, deadline - time.monotonic()))
         if self.alive:  # max_requests
             self._serve_until_quiet(deadline)
         self._drain(deadline)
@@ -283,10 +288,35 @@ class Worker(BaseWorker):
         import gevent
 
         while self.alive and time.monotonic() < deadline - LONG_REQUEST:
-            if self.http.is_quiet(LONG_REQUEST):
+            if self.http.is_quiet(LONG_REQUEST) and self._is_soon_quiet():
                 break
             gevent.sleep(DRAIN_STEP)
         self.alive = False
+
+    def _is_soon_quiet(self) -> bool:
+        """Leave who comes to the kernel for a while; whether no request is left then, or accept."""
+        import gevent
+
+        self.http.stop_listening()
+        end = time.monotonic() + LONG_REQUEST
+        while self.alive and time.monotonic() < end:
+            if self.http.is_quiet(0):
+                return True
+            gevent.sleep(DRAIN_STEP)
+        if self.alive:
+            self.http.listen(self.sockets)
+        return not self.alive
+
+    def _end_streams(self, seconds: float) -> None:
+        """Have endless streams end, in part of the ``seconds`` that there are."""
+        from gunicorn_asgi.stream_ends import StreamEnds
+        from wsgi_bridge.streams import Unaware
+
+        settings = self.server.settings
+        grace = 0.0 if self._is_urgent else min(settings.stream_grace, seconds / 2)
+        self._streams = StreamEnds(self.server, grace, self._close_window(seconds - grace))
+        connections = self.server.connections
+        self._unaware = Unaware(lambda stream: stream.reply_channel not in connections)
 
     def _drain(self, deadline: float) -> None:
         """Finish: no new connections, idle ones closed, 1012 to sockets, responses written out.
@@ -302,6 +332,7 @@ class Worker(BaseWorker):
         self.server.stop(window=self._close_window(seconds))
         while time.monotonic() < deadline and not self._is_drained():
             if self._is_urgent:
+                self._streams.hurry()
                 if self.server.stop_window:  # QUIT came after TERM
                     self.server.stop()
                 deadline = min(deadline, time.monotonic() + URGENT_SECONDS)
@@ -316,7 +347,8 @@ class Worker(BaseWorker):
     def _is_drained(self) -> bool:
         from wsgi_bridge.layers.local_first import LocalFirstLayer
 
-        if self.server.counters.connections or self.consumers.running:
+        unaware = self.consumers.give_up(self._unaware.threads())
+        if self.server.counters.connections or self.consumers.running > unaware:
             return False
         from wsgi_bridge.exceptions import ChannelLayerUnavailable
 

@@ -53,6 +53,10 @@ MAX_FRAME_RATE = 0
 # Seconds over which a server that stops closes its sockets. uvicorn closes all at once; a load
 # balancer's deregistration delay is minutes. Ten thousand handshakes in three seconds are bearable.
 CLOSE_WINDOW = 3.0
+# Seconds that a stream of events goes on when its server stops, so that one which ends by itself,
+# an answer that is written word by word say, may do so. nginx's worker_shutdown_timeout has none,
+# uvicorn waits for ever.
+STREAM_GRACE = 5.0
 # Bytes of one WebSocket message, after decompression. The websockets library's max_size.
 MAX_MESSAGE_SIZE = 1024 * 1024
 # Bytes waiting for one client that does not read. uWSGI and nginx buffer less, Phoenix more.
@@ -162,6 +166,14 @@ class Settings:
         metadata={
             "doc": "Seconds over which a server that stops or reloads closes its WebSockets, in "
             "random order, 200 a second at least; half of the time there is at most. 0: at once."
+        },
+    )
+    stream_grace: float = field(
+        default=STREAM_GRACE,
+        metadata={
+            "doc": "Seconds that server-sent events go on when their server stops or reloads; then "
+            "they are cut, as sockets are closed within `close_window`, and clients come back. "
+            "Half of the time there is at most. Other responses have all of it. 0: at once."
         },
     )
     max_message_size: int = field(

@@ -15,13 +15,14 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from wsgi_bridge.exceptions import ChannelFull, ChannelLayerError, RequestAborted
 from wsgi_bridge.messages import MESSAGE_COST, RESPONSE_WINDOW
+from wsgi_bridge.streams import OpenStream, is_endless
 
 if TYPE_CHECKING:
     from wsgi_bridge.layers.base import BaseLayer
@@ -55,7 +56,7 @@ class Reply:
     """
 
     __slots__ = ("_channel", "_checked", "_content_sent", "_flow_channel", "_layer", "_on_the_way",
-                 "_outgoing", "_stall_timeout", "_unreported")  # fmt: skip
+                 "_outgoing", "_stall_timeout", "_stream", "_unreported")  # fmt: skip
 
     def __init__(
         self,
@@ -105,6 +106,8 @@ class Reply:
 
     def break_off(self) -> None:
         """Say that the response ends here, incomplete: the server closes the connection."""
+        if self._flow_channel:
+            self._stream.close()
         self.post({"closed": True})
 
     def hint(self, headers: list[list[bytes]]) -> None:
@@ -132,7 +135,7 @@ class Reply:
 
     def _send_pieces(self, message: dict[str, Any]) -> None:
         if not self._flow_channel:
-            self._open_flow()
+            self._open_flow(message.get("headers", ()))
             message["flow_channel"] = self._flow_channel
         content, has_more = message["content"], message["more_content"]
         for start in range(0, len(content) or 1, PIECE_SIZE):
@@ -145,16 +148,25 @@ class Reply:
             self._unreported.append((self._content_sent, len(piece) + MESSAGE_COST))
             self._on_the_way += len(piece) + MESSAGE_COST
             message = {}
+        if not has_more:
+            self._stream.close()
 
     # The window
 
-    def _open_flow(self) -> None:
+    def _open_flow(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
         self._flow_channel = self._layer.new_channel(FLOW_CHANNEL)
         self._checked = time.monotonic()
         self._content_sent = 0
         # (content bytes sent when this message was, what it cost), oldest first
         self._unreported: deque[tuple[int, int]] = deque()
         self._on_the_way = 0
+        self._stream = OpenStream(
+            self._layer,
+            self._flow_channel,
+            self._channel,
+            is_endless=is_endless(headers),
+            look=self._take_reports,
+        )
 
     def _wait_for_room(self) -> None:
         now = time.monotonic()
@@ -171,7 +183,10 @@ class Reply:
         unreported = self._unreported
         for _, report in reports:
             if report.get("closed"):
-                raise RequestAborted("the client went away while its response was written")
+                self._stream.close()
+                raise RequestAborted(
+                    "its client went away, or was given up, while the response was written"
+                )
             while unreported and unreported[0][0] <= report["sent"]:
                 self._on_the_way -= unreported.popleft()[1]
         return bool(reports)

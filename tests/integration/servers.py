@@ -170,6 +170,7 @@ def run_server(
     chdir: Path = ROOT,
     may_log_errors: bool = False,
     may_lose_workers: bool = False,
+    may_lose_master: bool = False,
     worker: str = "gunicorn_asgi.Worker",
     program: Sequence[str] = ("-m", "gunicorn"),
 ) -> Iterator[Server]:
@@ -177,7 +178,8 @@ def run_server(
 
     ``args``: more of gunicorn's options; ``env``: variables added to the environment; ``chdir``:
     where the app's module is (the repository's root is importable too); ``may_lose_workers``:
-    whether the test kills some; ``worker``: another class; ``program``: what Python runs.
+    whether the test kills some; ``may_lose_master``: whether it kills the master; ``worker``:
+    another class; ``program``: what Python runs.
     """
     with tempfile.TemporaryDirectory(prefix="gunicorn-") as folder:
         log_path = Path(folder) / "log"
@@ -203,7 +205,8 @@ def run_server(
             process.wait()
             raise
         server.stop()
-        server.check_clean(may_log_errors=may_log_errors, may_lose_workers=may_lose_workers)
+        if not may_lose_master:
+            server.check_clean(may_log_errors=may_log_errors, may_lose_workers=may_lose_workers)
 
 
 def die_with_parent() -> None:

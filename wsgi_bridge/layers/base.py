@@ -39,6 +39,7 @@ from urllib.parse import SplitResult
 from wsgi_bridge.copying import copy_message
 from wsgi_bridge.exceptions import ChannelLayerError, ChannelLayerUnavailable, InvalidName
 from wsgi_bridge.layers.closing import Closing
+from wsgi_bridge.layers.interruption import Interruption, interruption
 from wsgi_bridge.layers.statistics import GroupStatistics, Statistics
 from wsgi_bridge.names import SUFFIX_LENGTH, check_channel, check_pattern
 
@@ -369,12 +370,23 @@ class BaseLayer(ABC):
         # Real time, not `clock`: nothing could wait for the time of a test.
         end = None if timeout is None else time.monotonic() + timeout
         waiter = _Waiter()
-        with self.listen(channels, waiter.wake):
+        watched = self._interruption(channels)
+        heard = channels if watched is None else [*channels, watched.channel]
+        with self.listen(heard, waiter.wake):
             while not (batch := self._take(channels, limit, compact)):
+                if watched is not None:
+                    watched.check()
                 remaining = None if end is None else end - time.monotonic()
                 if not waiter.wait(remaining):
                     return self._take(channels, limit, compact)
         return batch
+
+    def _interruption(self, channels: Sequence[str]) -> Interruption | None:
+        """Return what may end a wait of the caller for these channels."""
+        found = interruption.get()
+        if found is None or found.layer is not self or found.channel in channels:
+            return None
+        return found
 
     def hear_with(self, watch: Watch) -> None:  # noqa: B027
         """Have the hub of this process hear what other processes ring for, in place of a thread.

@@ -1,4 +1,4 @@
-"""Farewell: the sockets of a server that stops are closed one after the other, in random order.
+"""Farewell: what a server that stops keeps open is closed, one by one, in random order.
 
 Their clients come back, to whoever serves then. All at once they would be a stampede: ten thousand
 handshakes in the second in which the new worker has loaded the site.
@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import logging
 import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from wsgi_bridge.server.server import ProtocolServer
-    from wsgi_bridge.server.websocket import WebSocketOwner
 
 logger = logging.getLogger(__name__)
 
@@ -22,20 +21,27 @@ SLOWEST = 200
 STEP = 0.02
 
 
+class Closable(Protocol):
+    """A WebSocket, or an endless stream."""
+
+    def close(self, code: int) -> None:
+        """Close it, if it is still open."""
+
+
 class Farewell:
-    """Closes the sockets that were added in one turn of the hub, within ``window`` seconds."""
+    """Closes what was added in one turn of the hub, within ``window`` seconds."""
 
     def __init__(self, server: ProtocolServer, code: int, window: float) -> None:
         self._clock = server.clock
         self._code = code
         self._window = window
-        self._owners: list[WebSocketOwner] = []
+        self._owners: list[Closable] = []
         self._total = 0
         self._started = 0.0
         self._timer: Any = server.loop.timer(0, STEP)
         self._timer.start(self.step)
 
-    def add(self, owner: WebSocketOwner) -> None:
+    def add(self, owner: Closable) -> None:
         """Close this one, too."""
         self._owners.append(owner)
 

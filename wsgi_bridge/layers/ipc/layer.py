@@ -226,7 +226,8 @@ class IpcLayer(SendOperations):
         self, channels: Sequence[str], limit: int, timeout: float | None, compact: bool
     ) -> Batch:
         attachment = self._attach()
-        if is_cooperative() or not attachment.is_alone():
+        is_interruptible = self._interruption(channels) is not None
+        if is_interruptible or is_cooperative() or not attachment.is_alone():
             return super()._wait_and_take(channels, limit, timeout, compact)
         # A native thread that waits alone hears for itself. Somebody else of this process who
         # sends, or hears, has to rouse it from there.
