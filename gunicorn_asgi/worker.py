@@ -225,12 +225,11 @@ class Worker(BaseWorker):
     def _socket_of(self, reply_channel: str) -> Any:
         """Give an app the chance to take a held handshake's socket (the hijack convention)."""
         from wsgi_bridge.server.hijack import LazySocket
-        from wsgi_bridge.server.tls import TlsSocket
         from wsgi_bridge.server.websocket import WebSocketOwner
 
         owner = self.server.connections.get(reply_channel)
-        if not isinstance(owner, WebSocketOwner) or isinstance(owner.sock, TlsSocket):
-            return None  # what is encrypted is nothing that an app could read from a descriptor
+        if not isinstance(owner, WebSocketOwner):
+            return None
         return LazySocket(owner, self.server.call if self.has_threads else None)
 
     def _statistics(self) -> dict[str, int]:

@@ -98,15 +98,3 @@ def test_a_stop_closes_them_with_1012(options: list[str], context: ssl.SSLContex
             assert client.read_frame() == (CLOSE, (1012, ""))
             client.send(close_frame(1012))
         assert server.stop() < 3
-
-
-def test_an_app_that_wants_the_raw_socket_is_refused(
-    options: list[str], authority: Authority
-) -> None:
-    pytest.importorskip("flask_sock")
-    context = client_context(authority)
-    with (
-        run_server("tests.apps.flask_sockets:app", args=options) as server,
-        RawSocket(server, "/echo", tls=context) as client,
-    ):
-        assert client.read_response().status == 404

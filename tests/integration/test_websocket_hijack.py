@@ -61,6 +61,14 @@ def test_a_page_that_is_no_socket_refuses_the_handshake(server, path, status):
     assert caught.value.response.status_code == status
 
 
+def test_a_message_of_more_than_the_kernel_takes_at_once_comes_whole(server):
+    content = b"x" * 8_000_000
+    with RawSocket(server, "/echo") as client:
+        client.read_response()
+        client.send(client_frame(TEXT, content))
+        assert client.read_frame() == (TEXT, content)
+
+
 def test_a_frame_sent_with_the_handshake_is_not_lost(server):
     with RawSocket(server, "/echo", with_it=client_frame(TEXT, b"early")) as client:
         client.read_response()

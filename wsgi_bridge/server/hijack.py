@@ -2,7 +2,8 @@
 
 Under gunicorn an app finds the raw socket in ``environ["gunicorn.socket"]`` and, when it has talked
 over it, raises StopIteration out of its callable. flask-sock (simple-websocket) and others do this
-for WebSockets. Here the socket belongs to a connection on the hub until the app touches it.
+for WebSockets. Here the socket belongs to a connection on the hub until the app touches it. Over
+TLS it stays there, and the app has one end of a pair of sockets (pump.py).
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from gevent import socket
 from gevent.monkey import get_original
 
 from wsgi_bridge.protocols.states import CONNECTING
+from wsgi_bridge.server.pump import Pump, make_pair
+from wsgi_bridge.server.tls import TlsSocket
 from wsgi_bridge.server.websocket import WebSocketOwner
 
 if TYPE_CHECKING:
@@ -49,6 +52,16 @@ class _EarlyBytes(_Base):
 class HijackedSocket(_EarlyBytes, socket.socket):
     """The socket of an app in a greenlet."""
 
+    def send(self, data: Any, *flags: int) -> int:
+        """Send all of ``data``: a socket that blocks does, and apps rely on it.
+
+        gevent's sends what the kernel takes at once; simple-websocket would lose the rest.
+        """
+        view, sent = memoryview(data).cast("B"), 0
+        while sent < len(view):
+            sent += super().send(view[sent:], *flags)
+        return sent
+
 
 class HijackedNativeSocket(_EarlyBytes, get_original("socket", "socket")):  # type: ignore[misc]
     """The socket of an app in a native thread."""
@@ -80,6 +93,7 @@ class LazySocket:
         self._call = call or _call_here
         self._taken: HijackedSocket | HijackedNativeSocket | None = None
         self._on_close: Callable[[], None] | None = None
+        self._pump: Pump | None = None  # over TLS
 
     @property
     def is_taken(self) -> bool:
@@ -96,11 +110,20 @@ class LazySocket:
         owner = self._owner
         if owner.machine.state is not CONNECTING:
             raise ConnectionAbortedError("the client has gone, or its handshake was answered")
+        if isinstance(owner.sock, TlsSocket):
+            return self._take_decrypted(owner)
         raw = owner.detach()
         self._on_close, raw.on_close = raw.on_close, None
         taken = self._kind(raw.family, raw.type, raw.proto, fileno=raw.detach())
         taken.early = owner.machine.take_unread()
         return taken
+
+    def _take_decrypted(self, owner: WebSocketOwner) -> HijackedSocket | HijackedNativeSocket:
+        """Give the app a socket that what comes over TLS is carried to."""
+        near, far = make_pair()
+        client = owner.detach()  # closed, and counted so, when the pump is done with it
+        self._pump = Pump(owner.sockets.server, client, near, owner.machine.take_unread())
+        return self._kind(far.family, far.type, far.proto, fileno=far.detach())
 
     def finish(self) -> None:
         """Close the socket, which the app is done with, and log the connection."""
@@ -111,6 +134,8 @@ class LazySocket:
 
     def _count_out(self) -> None:
         owner = self._owner
+        if self._pump is not None:
+            self._pump.leave()
         owner.machine.status = 101
         owner.sockets.on_closed(owner)
         if self._on_close is not None:
