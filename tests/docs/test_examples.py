@@ -53,6 +53,7 @@ SERVED = {
     "pyramid_site": "application",
     "sessions": "application",
     "streaming": "application",
+    "uwsgi_tasks": "application",
 }
 # Run beside a site, by test_asyncio.py.
 BESIDE = {"asyncio_feed"}
@@ -215,6 +216,15 @@ def test_the_end_of_an_auction_is_put_off_and_comes(serve: Serve) -> None:
         site.request("/auctions/7/bids", {})
         assert [receive(editor), receive(editor)] == ["7: going once", "7: sold"]
         assert time.monotonic() >= begun + 6
+
+
+def test_tasks_that_were_written_for_uwsgi_run_without_it(serve: Serve) -> None:
+    site = serve("uwsgi_tasks")
+    with site.socket("/office") as office:
+        assert site.request("/orders/7", {}) == (202, "")
+        assert receive(office) == "2 of the invoice for order 7"
+        assert site.request("/stock", {}) == (202, "")
+        assert receive(office).startswith("stock checked at ")
 
 
 def test_a_session_authorises_a_socket(serve: Serve) -> None:

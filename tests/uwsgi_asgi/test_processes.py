@@ -305,9 +305,20 @@ def test_what_only_uwsgi_has_is_uwsgis(uwsgi):
 
 
 def test_a_signal_of_uwsgi_goes_the_same_way(uwsgi, layer):
-    signal(17, target="workers")(print)
+    uwsgi.signal_registered = lambda number: True
+    signal(17)(print)
     [(name, number, target, forward)] = uwsgi.did
     assert (name, number, target) == ("register_signal", 17, "")
     forward(17)
     [(_, message)] = layer.receive_many(["uwsgi.signal"], 10)
     assert message == {"signum": 17}
+
+
+@pytest.mark.parametrize("ids", [(0, 0), (0, 1)])
+def test_a_master_may_register_a_signal_once_and_a_mule_never(uwsgi, ids):
+    uwsgi.ids = ids
+    uwsgi.signal_registered = lambda number: number != 18
+    signal(17)(print)
+    signal(18)(print)
+    registered = [number for _, number, *_ in uwsgi.did]
+    assert registered == ([] if ids[1] else [18])

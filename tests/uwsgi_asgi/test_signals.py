@@ -314,7 +314,7 @@ def test_a_file_that_changes_has_its_function_called_once(run, calls, tmp_path):
     assert calls == ["22", None, "3"]
 
 
-def test_a_directory_has_changed_when_its_names_have(run, calls, tmp_path):
+def test_a_directory_has_changed_when_what_is_in_it_has(run, calls, tmp_path):
     @filemon(tmp_path)
     def on_change(number):
         calls.append(sorted(os.listdir(tmp_path)))
@@ -325,4 +325,7 @@ def test_a_directory_has_changed_when_its_names_have(run, calls, tmp_path):
     client.clock.advance(1)
     (tmp_path / "a").rename(tmp_path / "b")
     client.clock.advance(1)
-    assert calls == [["a"], ["b"]]
+    (tmp_path / "b").write_text("22")
+    client.clock.advance(1)
+    client.clock.advance(1)
+    assert calls == [["a"], ["b"], ["b"]]

@@ -7,6 +7,7 @@ a function that the code no longer has is taken off the timetable by who gets it
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from collections.abc import Callable
@@ -69,12 +70,20 @@ def signal(num: int, *, target: str = "") -> Callable[[Decorated], Decorated]:
     def decorate(f: Decorated) -> Decorated:
         warn_of_target(logger, "signal", name_of(f), target)
         _number_for(num, f)
-        uwsgi = maybe_uwsgi()
-        if uwsgi is not None:
-            uwsgi.register_signal(num, "", send_signal)
+        _forward_from_uwsgi(num)
         return f
 
     return decorate
+
+
+def _forward_from_uwsgi(num: int) -> None:
+    """Have a signal of uWSGI sent on, if this is a process that may say so."""
+    uwsgi = maybe_uwsgi()
+    if uwsgi is None or uwsgi.mule_id():
+        return
+    # Workers may say it again; for the master that would be an error.
+    if uwsgi.worker_id() or not uwsgi.signal_registered(num):
+        uwsgi.register_signal(num, "", send_signal)
 
 
 def _number_for(signum: int | None, f: Handler) -> int:
@@ -243,14 +252,20 @@ class _FileMonitor:
             self.call()
 
 
-def _look_at(path: str) -> list[str]:
-    """Return what shows that a file, or the names in a directory, have changed."""
+def _look_at(path: str) -> str:
+    """Return what shows that a file has changed, or a directory, or a file in it."""
     try:
-        found = os.stat(path)
-        names = sorted(os.listdir(path)) if os.path.isdir(path) else []
+        seen = [("", os.stat(path))]
+        if os.path.isdir(path):
+            with os.scandir(path) as entries:
+                seen += ((each.name, each.stat(follow_symlinks=False)) for each in entries)
     except OSError:
-        return []
-    return [f"{found.st_ino} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_size}", *names]
+        return ""  # not there, or gone while it was looked at
+    figures = sorted(
+        (name, found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
+        for name, found in seen
+    )
+    return hashlib.sha256(repr(figures).encode()).hexdigest()
 
 
 def filemon(
