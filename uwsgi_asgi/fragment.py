@@ -38,11 +38,6 @@ _NEEDS = (
         "What hands connections over is found by all apps only if they share an interpreter.",
     ),
     (
-        "py-call-osafterfork",
-        "true",
-        "What was opened before a fork, such as a channel layer, is opened anew behind it.",
-    ),
-    (
         "buffer-size",
         str(BUFFER_SIZE),
         "The head of a request: a handshake brings all cookies, and 4096 bytes are few.",
@@ -67,6 +62,11 @@ def make_fragment(
 def _needs() -> Iterator[str]:
     for name, value, reason in _NEEDS:
         yield _explain(reason, f"if-not-opt = {name}", f"{name} = {value}", "endif =")
+    # gevent's own hooks would fail: uWSGI does not call those before a fork.
+    yield _explain(
+        "What was opened before a fork, such as a channel layer, is opened anew behind it.",
+        *("if-not-opt = gevent-early-monkey-patch", "py-call-osafterfork = true", "endif ="),
+    )
     for router in _ROUTERS:
         yield _explain(
             f"uWSGI's {router} router forwards the frames of a WebSocket only if told so.",

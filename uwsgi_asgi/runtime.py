@@ -7,7 +7,6 @@ itself for a reload, and begins again.
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,9 +21,7 @@ from uwsgi_asgi.seats import Seats
 from wsgi_bridge.bridge import attach_hand_off
 from wsgi_bridge.processes.attendance import Presence
 
-__all__ = ["LOG_FORMAT", "NotStarted", "Runtime", "current", "prepare", "start_logging"]
-
-LOG_FORMAT = "%(asctime)s [%(process)d] %(levelname)s %(name)s: %(message)s"
+__all__ = ["NotStarted", "Runtime", "current", "prepare"]
 
 _runtime: list[Runtime] = []
 
@@ -73,8 +70,3 @@ def current() -> Runtime:
             "`python -m uwsgi_asgi.config` prints"
         )
     return _runtime[0]
-
-
-def start_logging() -> None:
-    """Have a mule log to where uWSGI does, unless the site has said where to."""
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)

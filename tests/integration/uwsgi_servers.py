@@ -50,7 +50,7 @@ class UwsgiServer(Server):
         self._log_path = log_path
         self.wait_for(lambda: self._is_ready(mules), "uWSGI to be ready")
         self.ports = self._find_ports()
-        self.port = self.ports[0]
+        self.port = self.ports[0] if self.ports else 0
         self.url = f"http://127.0.0.1:{self.port}"
 
     def _is_ready(self, mules: int) -> bool:
@@ -61,8 +61,11 @@ class UwsgiServer(Server):
         return ready >= mules and "spawned uWSGI worker 1 " in log
 
     def _find_ports(self) -> list[int]:
-        found = psutil.Process(self.pid).net_connections("tcp")
-        return sorted(each.laddr.port for each in found if each.status == psutil.CONN_LISTEN)
+        """Return the ports of uWSGI's HTTP router, if it has one, before those of its workers."""
+        log = self.log()
+        routers = re.findall(r"uWSGI https? bound on \S*:(\d+)", log)
+        sockets = re.findall(r"socket \d+ bound to TCP address \S*:(\d+)", log)
+        return [int(port) for port in [*routers, *sockets]]
 
     def log(self) -> str:
         """Return what all processes wrote so far."""

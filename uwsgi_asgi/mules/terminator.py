@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from uwsgi_asgi.runtime import current, start_logging
+from uwsgi_asgi.process import end_process, start_logging
+from uwsgi_asgi.runtime import current
 from uwsgi_asgi.terminator import run_terminator
 
 if __name__ == "__main__":
     start_logging()
     run_terminator(current())
+    end_process()
