@@ -12,7 +12,7 @@ copyright = f"2026, {author}"
 release = installed_version("wsgi-bridge")
 version = release
 
-extensions = ["gunicorn_table", "indented_code", "myst_parser", "settings_table"]
+extensions = ["events_table", "gunicorn_table", "indented_code", "myst_parser", "settings_table"]
 exclude_patterns = ["_build", "demo", "examples", "topics/benchmark-results.md"]
 # The docstrings write `name` for code.
 default_role = "literal"

@@ -9,6 +9,8 @@ import ipaddress
 import logging
 from collections.abc import Callable
 
+from gunicorn_asgi.events import CONNECTION_ADDRESS_FULL
+
 logger = logging.getLogger(__name__)
 
 # The network that one IPv6 customer is given: whoever has one address has all of these.
@@ -60,7 +62,13 @@ class AddressLimit:
         """Say it once, until there is none left of that address."""
         if key not in self._warned:
             self._warned.add(key)
-            logger.warning("%s has %d connections, and gets no more", key, self._limit)
+            CONNECTION_ADDRESS_FULL.log(
+                logger,
+                "%(ip)s has %(limit)d connections, and gets no more",
+                cause="max_connections_per_address",
+                ip=key,
+                limit=self._limit,
+            )
 
 
 def group_address(address: str) -> str:

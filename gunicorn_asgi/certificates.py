@@ -10,6 +10,8 @@ from __future__ import annotations
 import ssl
 from typing import Any
 
+from gunicorn_asgi.events import TLS_CERTIFICATES_KEPT
+
 
 class Certificates:
     """The TLS context of the latest configuration. Lives in the master; a child has a copy."""
@@ -36,8 +38,10 @@ class Certificates:
         """Read the files anew and return the context, the one of before if that fails."""
         try:
             self._read(cfg)
-        except Exception:  # the site's hook may raise anything, and would end the master
-            log.exception("The certificates of before the reload are used on")
+        except Exception as exc:  # the site's hook may raise anything, and would end the master
+            TLS_CERTIFICATES_KEPT.log(
+                log, "The certificates of before the reload are used on", cause=exc, exc_info=True
+            )
             self._cfg = cfg  # once is enough to say
         return self._context
 

@@ -14,6 +14,7 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from gunicorn_asgi.events import HTTP_INVALID_REQUEST
 from gunicorn_asgi.reader import RequestReader
 from gunicorn_asgi.request import Request, RequestError
 from gunicorn_asgi.request_at_work import RequestAtWork
@@ -156,7 +157,9 @@ class HttpConnection:
         error = self._refusal
         if error is not None:
             address = self.client[0] if self.client else "a Unix socket"
-            logger.warning("Invalid request from ip=%s: %s", address, error)
+            HTTP_INVALID_REQUEST.log(
+                logger, "Invalid request from ip=%(ip)s: %(cause)s", cause=error, ip=address
+            )
             exchange = HttpExchange(is_head=False, is_http10=False, keep_alive=False)
             response = error_response(error.status, str(error))
             self.out.write(exchange.encode(response, self.http.server.preamble))

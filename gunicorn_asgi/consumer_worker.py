@@ -17,8 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 from gunicorn.workers.base import Worker as BaseWorker
 
+from gunicorn_asgi.events import (
+    LAYER_NOT_USED,
+    WORKER_CONSUMER_UNFINISHED,
+    WORKER_NO_SERVERS,
+    WORKER_SITE_NOT_LOADED,
+)
 from gunicorn_asgi.layer import open_worker_layer
 from gunicorn_asgi.worker import HEARTBEAT, drain_seconds, gunicorn_version, make_environ
+from wsgi_bridge.events import tell_suppressed
 from wsgi_bridge.exceptions import ChannelLayerUnavailable
 from wsgi_bridge.processes.board import Board
 from wsgi_bridge.streams import Unaware, tell_endless
@@ -81,9 +88,11 @@ class ConsumerWorker(BaseWorker):
             return
         try:
             super().load_wsgi()
-        except Exception:
+        except Exception as exc:
             # gunicorn would take an exception for a reason to end everything.
-            self.log.exception("the site cannot be loaded; it is tried again")
+            WORKER_SITE_NOT_LOADED.log(
+                self.log, "the site cannot be loaded; it is tried again", cause=exc, exc_info=True
+            )
             time.sleep(LOAD_RETRY)
             sys.exit(1)
 
@@ -132,15 +141,18 @@ class ConsumerWorker(BaseWorker):
 
     def _warn_of_layer(self, bridge: Bridge) -> None:
         if bridge.names_layer:
-            self.log.warning(
-                "the layer that the site gives to Bridge is not used: servers, which do not load "
-                "the site, would not know it; set CHANNEL_LAYER"
+            LAYER_NOT_USED.log(
+                self.log,
+                "the layer that the site gives to Bridge is not used: servers, which "
+                "do not load the site, would not know it; set CHANNEL_LAYER",
+                cause="named by the site",
             )
 
     def _watch(self) -> None:
         """Beat until there is a reason to stop."""
         while self.alive:
             self.notify()
+            tell_suppressed()
             if self.ppid != os.getppid():
                 self.log.info("Parent changed, shutting down: %s", self)
                 return
@@ -148,7 +160,9 @@ class ConsumerWorker(BaseWorker):
                 self.log.info("Autorestarting worker after %s messages.", self._threads.taken)
                 return
             if self._is_deserted():
-                self.log.warning("No worker holds sockets: making room for one")
+                WORKER_NO_SERVERS.log(
+                    self.log, "No worker holds sockets: making room for one", cause="servers ended"
+                )
                 return
             self._wait(HEARTBEAT)
 
@@ -215,10 +229,16 @@ class ConsumerWorker(BaseWorker):
             # In steps, as a thread's end writes into no pipe; QUIT shortens the time meanwhile.
             self._threads.join(min(left, DRAIN_STEP))
         for consumer in self._threads.unfinished():
-            self.log.warning("A consumer ends unfinished with its process: %s", consumer)
+            WORKER_CONSUMER_UNFINISHED.log(
+                self.log,
+                "A consumer ends unfinished with its process: %(consumer)s",
+                cause="graceful_timeout",
+                consumer=consumer,
+            )
         # No other worker need be made when this one has gone, to say that nobody answers.
         for orphan in self.board.orphans():
             self._teller.tell(orphan)
+        tell_suppressed(at_once=True)
 
 
 def _has_messages(layer: BaseLayer, channels: Sequence[str]) -> bool:

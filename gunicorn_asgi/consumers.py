@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import gevent
 
+from gunicorn_asgi.events import WORKER_CONSUMER_UNFINISHED
 from wsgi_bridge.exceptions import RequestAborted
 from wsgi_bridge.server.pool import GreenletPool
 from wsgi_bridge.threads import ThreadWorker
@@ -135,5 +136,10 @@ class Threads:
             gevent.sleep(END_STEP)  # the hub goes on: a consumer's last words are to be sent
         left = self._threads.unfinished()
         for consumer in left:
-            logger.warning("a consumer ends with its process: %s", consumer)
+            WORKER_CONSUMER_UNFINISHED.log(
+                logger,
+                "a consumer ends with its process: %(consumer)s",
+                cause="graceful_timeout",
+                consumer=consumer,
+            )
         return len(left)

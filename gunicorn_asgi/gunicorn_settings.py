@@ -10,6 +10,8 @@ import enum
 from dataclasses import dataclass
 from typing import Any
 
+from gunicorn_asgi.events import SETTING_WITHOUT_EFFECT
+
 
 class Kind(enum.Enum):
     """What becomes of a setting; the value is the table's word."""
@@ -125,7 +127,13 @@ def check_settings(cfg: Any, log: Any, worker: str) -> None:
             continue
         if rule.kind is REFUSED:
             raise RuntimeError(f"{worker} does not do {name}. {rule.note}")
-        log.warning("%s is without effect with %s. %s", name, worker, rule.note)
+        SETTING_WITHOUT_EFFECT.log(
+            log,
+            "%(setting)s is without effect with %(worker)s. %(cause)s",
+            cause=rule.note,
+            setting=name,
+            worker=worker,
+        )
 
 
 def _is_asked(cfg: Any, name: str) -> bool:

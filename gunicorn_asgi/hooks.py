@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from gunicorn_asgi.events import HTTP_HOOK_FAILED
 from wsgi_bridge.wsgi import WsgiApp
 
 logger = logging.getLogger(__name__)
@@ -106,8 +107,8 @@ class HookedApp:
         try:
             if self._after is not None:
                 self._after(self._worker, *about)
-        except Exception:
-            logger.exception("Exception in post_request hook")
+        except Exception as exc:
+            HTTP_HOOK_FAILED.log(logger, "Exception in post_request hook", cause=exc, exc_info=True)
 
 
 class _Content:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+from gunicorn_asgi.events import LAYER_NOT_SHARED
+
 if TYPE_CHECKING:
     from wsgi_bridge.bridge import Bridge
     from wsgi_bridge.layers.base import BaseLayer
@@ -45,10 +47,13 @@ def open_worker_layer(
         channel_capacity=channels,
     )
     if has_siblings and isinstance(layer, MemoryLayer) and is_first:  # once is enough
-        log.warning(
-            "with %s workers and the memory:// layer, groups reach only the sockets of their "
-            "own worker: name a layer that joins them, such as CHANNEL_LAYER=ipc://mysite",
-            cfg.workers,
+        LAYER_NOT_SHARED.log(
+            log,
+            "with %(workers)s workers and the memory:// layer, groups reach only "
+            "the sockets of their own worker: name a layer that joins them, such "
+            "as CHANNEL_LAYER=ipc://mysite",
+            cause="memory://",
+            workers=cfg.workers,
         )
     return layer
 

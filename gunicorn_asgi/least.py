@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from gunicorn_asgi.events import WORKER_LEAST
+
 __all__ = ["LeastWorkers"]
 
 
@@ -37,10 +39,12 @@ class LeastWorkers:
         if before is None or not 0 < workers < min(before, self.least):
             self._hook(arbiter, workers, before)
             return
-        self._log.warning(
-            "%s workers stay: with less, nobody would run consumers (ASGI_SERVERS and one more are "
-            "needed)",
-            before,
+        WORKER_LEAST.log(
+            self._log,
+            "%(workers)s workers stay: with less, nobody would run consumers "
+            "(ASGI_SERVERS and one more are needed)",
+            cause="ASGI_SERVERS",
+            workers=before,
         )
         self._is_undoing = True
         try:

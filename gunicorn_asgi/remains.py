@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gunicorn_asgi.events import WORKER_KILLED_BUSY
 from gunicorn_asgi.roles import is_unreaped
 
 if TYPE_CHECKING:
@@ -33,7 +34,13 @@ class Remains:
         for worker, board in [entry for entry in self._boards if not is_unreaped(entry[0])]:
             self._boards.remove((worker, board))
             if board.lines():
-                log.error("Worker (pid:%s) ended while busy with %s", worker.pid, board)
+                WORKER_KILLED_BUSY.log(
+                    log,
+                    "Worker (pid:%(pid)s) ended while busy with %(busy)s",
+                    cause="ended by itself or killed",
+                    pid=worker.pid,
+                    busy=board,
+                )
                 found += board.orphans()
             board.close()
         return found

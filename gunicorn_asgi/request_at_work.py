@@ -11,6 +11,8 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from gunicorn_asgi.events import HTTP_SLOW_CLIENT
+from wsgi_bridge.events.server import HTTP_INVALID_RESPONSE
 from wsgi_bridge.exceptions import ChannelFull, ChannelLayerError, ChannelLayerUnavailable
 from wsgi_bridge.protocols.broadcast import Broadcast
 from wsgi_bridge.protocols.handshake import HandshakeError
@@ -148,7 +150,12 @@ class RequestAtWork:
         try:
             data = exchange.encode(message, self._server.preamble)
         except ResponseError as exc:
-            logger.error("response to %s cannot be sent: %s", describe(self.request), exc)
+            HTTP_INVALID_RESPONSE.log(
+                logger,
+                "response to %(request)s cannot be sent: %(cause)s",
+                cause=exc,
+                request=describe(self.request),
+            )
             self._server.counters.invalid_answers_count += 1
             self._response_headers = ()  # whatever they are, the access log cannot show them
             data = exchange.encode(error_response(500), self._server.preamble)
@@ -203,7 +210,12 @@ class RequestAtWork:
         if self._flow is not None:
             self._flow.take(len(message.get("content", b"")), self._out.size)
         elif self._out.size > OVERRUN_FACTOR * self._http.settings.write_buffer:
-            logger.warning("closing %s: the client does not read", describe(self.request))
+            HTTP_SLOW_CLIENT.log(
+                logger,
+                "closing %(request)s: the client does not read",
+                cause="write_buffer",
+                request=describe(self.request),
+            )
             self._server.counters.slow_client_lost_count += 1
             self._connection.lose()
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from gunicorn_asgi.addresses import REFUSAL, AddressLimit
 from gunicorn_asgi.connection import HttpConnection
+from gunicorn_asgi.events import CONNECTION_ACCEPT_PAUSED
 from gunicorn_asgi.policy import RequestPolicy
 from gunicorn_asgi.shares import Courtesy, Share
 from gunicorn_asgi.tls_handshake import TlsHandshake
@@ -298,7 +299,9 @@ class Listener:
         """
         now = self._http.clock()
         if now >= self._last_rest + BURST:
-            logger.error("no connection can be accepted, they wait: %s", exc)
+            CONNECTION_ACCEPT_PAUSED.log(
+                logger, "no connection can be accepted, they wait: %(cause)s", cause=exc
+            )
         self._last_rest = now
         self.pause(Pause.RESTING)
         # A new one each time: a libev timer that has run is started again with no time left.

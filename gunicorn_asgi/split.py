@@ -19,6 +19,7 @@ from gunicorn.workers.base import Worker as BaseWorker
 
 from gunicorn_asgi.certificates import certificates
 from gunicorn_asgi.consumer_worker import ConsumerWorker
+from gunicorn_asgi.events import WORKER_SERVERS_INVALID, WORKER_TOO_FEW
 from gunicorn_asgi.least import LeastWorkers
 from gunicorn_asgi.pure_server import check_url, make_pure_server, read_environment
 from gunicorn_asgi.remains import Remains
@@ -153,7 +154,7 @@ def _count_servers(cfg: Any, log: Any) -> int:
         asked = read_environment().servers
     except ValueError as exc:
         # Of a reload, as `check_config` has seen the first: raised here it would end the master.
-        log.error("The default of ASGI_SERVERS is used: %s", exc)
+        WORKER_SERVERS_INVALID.log(log, "The default of ASGI_SERVERS is used: %(cause)s", cause=exc)
         asked = 0
     return find_server_count(cfg.workers, asked)
 
@@ -167,8 +168,11 @@ class StandIn(BaseWorker):
     def init_process(self) -> None:
         """End at once."""
         if self.is_alone:
-            self.log.error(
-                "gunicorn_asgi.SplitWorker needs %s workers at least: one more is made", MIN_WORKERS
+            WORKER_TOO_FEW.log(
+                self.log,
+                "gunicorn_asgi.SplitWorker needs %(workers)s workers at least: one more is made",
+                cause="workers",
+                workers=MIN_WORKERS,
             )
             os.kill(self.ppid, signal.SIGTTIN)
         sys.exit(0)

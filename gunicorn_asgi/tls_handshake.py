@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from gunicorn_asgi.client_certificate import describe_client
 from gunicorn_asgi.connection import STOP_GRACE, HttpConnection
+from gunicorn_asgi.events import TLS_HANDSHAKE_FAILED
 from wsgi_bridge.protocols.http import HttpExchange, error_response
 from wsgi_bridge.server.outbound import WRITE
 from wsgi_bridge.server.sockets import READ
@@ -102,7 +103,12 @@ class TlsHandshake:
             return
         client = self._addresses[0] if self._header is None else self._header.client
         address = client[0] if client else "a Unix socket"
-        logger.warning("TLS handshake with ip=%s failed: %s", address, error.reason or error)
+        TLS_HANDSHAKE_FAILED.log(
+            logger,
+            "TLS handshake with ip=%(ip)s failed: %(cause)s",
+            cause=error.reason or error,
+            ip=address,
+        )
         self._leave()
         try:
             if error.reason == "HTTP_REQUEST":

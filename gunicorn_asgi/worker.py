@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 from gunicorn.workers.base import Worker as BaseWorker
 
 from gunicorn_asgi.certificates import certificates
+from gunicorn_asgi.events import WORKER_UNFINISHED
 from gunicorn_asgi.gunicorn_settings import check_settings
 from gunicorn_asgi.layer import open_worker_layer
 from gunicorn_asgi.pure_server import (
@@ -365,8 +366,13 @@ class Worker(BaseWorker):
         connections = self.server.counters.connections
         left = self.consumers.finish()
         if left or connections:
-            self.log.warning("Stopping with %d connections and %d consumers unfinished",
-                             connections, left)  # fmt: skip
+            WORKER_UNFINISHED.log(
+                self.log,
+                "Stopping with %(connections)d connections and %(consumers)d consumers unfinished",
+                cause="graceful_timeout",
+                connections=connections,
+                consumers=left,
+            )
         self.server.close()
 
 

@@ -3,7 +3,7 @@
     gunicorn_asgi, uwsgi_asgi
         -> wsgi_bridge.server
             -> protocols, layers
-                -> names, messages, copying, exceptions
+                -> names, messages, copying, exceptions, events
 
 An import inside a function counts like one at the top of the file. One under ``if TYPE_CHECKING``
 does not: it names a type and brings nothing in.
@@ -39,6 +39,7 @@ ONLY = {
 
 # All that a part may import of the project itself.
 FOUNDATION = (
+    "wsgi_bridge.events",
     "wsgi_bridge.names",
     "wsgi_bridge.messages",
     "wsgi_bridge.copying",
@@ -49,6 +50,7 @@ BELOW = {
     "wsgi_bridge.messages": FOUNDATION,
     "wsgi_bridge.copying": FOUNDATION,
     "wsgi_bridge.exceptions": (),
+    "wsgi_bridge.events": ("wsgi_bridge.events",),
     "wsgi_bridge.protocols": (*FOUNDATION, "wsgi_bridge.protocols"),
     "wsgi_bridge.layers": (*FOUNDATION, "wsgi_bridge.layers"),
 }

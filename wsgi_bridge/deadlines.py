@@ -16,6 +16,8 @@ from collections.abc import Callable
 from operator import attrgetter
 from types import TracebackType
 
+from wsgi_bridge.events.server import SERVER_DEADLINE_FAILED
+
 __all__ = ["Deadline", "Deadlines", "stack_of"]
 
 logger = logging.getLogger(__name__)
@@ -109,9 +111,11 @@ class Deadlines:
             for deadline in self._wait():
                 try:
                     deadline.expire()
-                except Exception:
+                except Exception as exc:
                     # The top of a supervised loop: the other deadlines still count.
-                    logger.exception("what a deadline asks for failed")
+                    SERVER_DEADLINE_FAILED.log(
+                        logger, "what a deadline asks for failed", cause=exc, exc_info=True
+                    )
 
     def _wait(self) -> list[Deadline]:
         """Wait for the next deadlines, and return those that have passed."""

@@ -22,6 +22,7 @@ from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from wsgi_bridge.copying import copy_message
+from wsgi_bridge.events.consumers import CONSUMER_SEND_FAILED, CONSUMER_SEND_LATE
 from wsgi_bridge.exceptions import ChannelLayerError
 from wsgi_bridge.names import check_channel, check_group
 
@@ -130,7 +131,12 @@ class Outbox:
             self._entries.append((layer, to_group, name, copied))
             return
         if self.is_shut:
-            logger.warning("dropped: a message to %s, of a consumer's run that is over", name)
+            CONSUMER_SEND_LATE.log(
+                logger,
+                "dropped: a message to %(channel)s, of a consumer's run that is over",
+                cause="run is over",
+                channel=name,
+            )
             return
         if self._outgoing is not None:
             self._outgoing.put()
@@ -144,7 +150,12 @@ class Outbox:
         if not (immediately or self._flushed):
             self._later = [*(self._later or ()), later]
         elif self.is_shut:
-            logger.warning("dropped: a message to %s, of a consumer's run that is over", later.name)
+            CONSUMER_SEND_LATE.log(
+                logger,
+                "dropped: a message to %(channel)s, of a consumer's run that is over",
+                cause="run is over",
+                channel=later.name,
+            )
         else:
             later.schedule()
 
@@ -273,7 +284,13 @@ def _schedule_all(waiting: Sequence[Later], failures: list[tuple[str, Exception]
         except ChannelLayerError as exc:
             failures.append((later.name, exc))
         except Exception as exc:  # a third party's layer: the acknowledgement must still go out
-            logger.exception("scheduling a message to %r failed", later.name)
+            CONSUMER_SEND_FAILED.log(
+                logger,
+                "scheduling a message to %(channel)r failed",
+                cause=exc,
+                exc_info=True,
+                channel=later.name,
+            )
             failures.append((later.name, exc))
 
 
@@ -322,7 +339,9 @@ def _try_deliver(entries: list[Entry], failures: list[tuple[str, Exception]]) ->
     except ChannelLayerError as exc:
         errors = [exc] * len(entries)
     except Exception as exc:  # a third party's layer: the acknowledgement must still go out
-        logger.exception("sending to %r failed", name)
+        CONSUMER_SEND_FAILED.log(
+            logger, "sending to %(channel)r failed", cause=exc, exc_info=True, channel=name
+        )
         errors = [exc] * len(entries)
     for entry, error in zip(entries, errors, strict=True):
         if error is not None:

@@ -20,6 +20,7 @@ from math import inf
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from wsgi_bridge.events.consumers import CONSUMER_SEND_FAILED, WORKER_NOTE_FAILED
 from wsgi_bridge.exceptions import ChannelLayerError
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class Outgoing:
             waiting = self._take()
             try:
                 errors = self._layer.hand_over_many(waiting.sends)
-            except Exception as exc:  # noqa: BLE001 - a third party's layer; it is told to senders
+            except Exception as exc:  # a third party's layer; it is told to senders
                 errors = _all_failed(exc, waiting.sends)
         waiting.settle(errors)
 
@@ -108,7 +109,7 @@ class Outgoing:
             waiting = self._take()
             try:
                 errors, batch = self._layer.exchange(waiting.sends, channels, room)
-            except Exception as exc:  # noqa: BLE001 - as above
+            except Exception as exc:  # as above
                 errors, batch = _all_failed(exc, waiting.sends), []
         waiting.settle(errors)
         return batch
@@ -137,9 +138,11 @@ class _Waiting:
         for call, argument in calls:
             try:
                 call(argument)
-            except Exception:
+            except Exception as exc:
                 # Whoever puts is somebody else, and has to go on.
-                logger.exception("what became of a message could not be noted")
+                WORKER_NOTE_FAILED.log(
+                    logger, "what became of a message could not be noted", cause=exc, exc_info=True
+                )
 
     def _failures(
         self, errors: Sequence[Exception | None]
@@ -153,5 +156,11 @@ class _Waiting:
 
 def _all_failed(exc: Exception, sends: Sends) -> list[Exception | None]:
     if not isinstance(exc, ChannelLayerError):
-        logger.error("%d messages could not be sent", len(sends), exc_info=exc)
+        CONSUMER_SEND_FAILED.log(
+            logger,
+            "%(messages)d messages could not be sent",
+            cause=exc,
+            exc_info=exc,
+            messages=len(sends),
+        )
     return [exc] * len(sends)

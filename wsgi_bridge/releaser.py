@@ -23,6 +23,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wsgi_bridge.delays import DELAY, DUE, LOOK_EVERY, read_delay
+from wsgi_bridge.events.consumers import DELAY_FAILED, DELAY_MALFORMED, DELAY_NOT_REPEATED
 from wsgi_bridge.exceptions import ChannelLayerError, ChannelLayerUnavailable
 from wsgi_bridge.history import History
 from wsgi_bridge.layers.base import _Waiter
@@ -156,9 +157,9 @@ class Releaser:
             is_shared = layer.storage.is_shared
         except ChannelLayerUnavailable:
             return LOOK_EVERY  # it says so in the log itself
-        except Exception:
+        except Exception as exc:
             # What is due later must still be put.
-            logger.exception("scheduled messages cannot be put")
+            DELAY_FAILED.log(logger, "scheduled messages cannot be put", cause=exc, exc_info=True)
             return LOOK_EVERY
         if turn.has_worked:
             return PAUSE
@@ -178,7 +179,12 @@ class Releaser:
             except ChannelLayerUnavailable:
                 raise  # it is tried again
             except ChannelLayerError as exc:
-                logger.error("what recurs on %s is not scheduled: %s", each.channel, exc)
+                DELAY_NOT_REPEATED.log(
+                    logger,
+                    "what recurs on %(channel)s is not scheduled: %(cause)s",
+                    cause=exc,
+                    channel=each.channel,
+                )
         self._schedule_at = self._layer.clock() + SCHEDULE_EVERY
 
     # What it receives
@@ -201,8 +207,13 @@ class Releaser:
                 refused.append(exc)
         if refused:
             figures.malformed += len(refused)
-            logger.error("messages on %s cannot be used, %d of them; the first: %s",
-                         "/".join(self.channels), len(refused), refused[0])  # fmt: skip
+            DELAY_MALFORMED.log(
+                logger,
+                "messages on %(channel)s cannot be used, %(number)d of them; the first: %(cause)s",
+                cause=refused[0],
+                channel="/".join(self.channels),
+                number=len(refused),
+            )
         return has_taken
 
     def _note(self, channel: str, message: dict[str, Any]) -> None:

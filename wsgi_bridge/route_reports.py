@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from wsgi_bridge.events.consumers import WORKER_ROUTES_UNREPORTED
 from wsgi_bridge.exceptions import ChannelLayerUnavailable
 from wsgi_bridge.histogram import Histogram, percentile_of
 
@@ -101,9 +102,11 @@ class RouteReporter:
             call()
         except ChannelLayerUnavailable:
             pass  # it says so in the log itself, or is closed with its process
-        except Exception:
+        except Exception as exc:
             # The top of a supervised loop: the next report may succeed.
-            logger.exception("the figures of routes cannot be reported")
+            WORKER_ROUTES_UNREPORTED.log(
+                logger, "the figures of routes cannot be reported", cause=exc, exc_info=True
+            )
 
 
 def is_shared(layer: BaseLayer) -> bool:

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from wsgi_bridge.deadlines import stack_of
+from wsgi_bridge.events.consumers import CONSUMER_LEAKED, WORKER_RECEIVE_FAILED
 from wsgi_bridge.exceptions import ChannelLayerError, ChannelLayerUnavailable
 from wsgi_bridge.lead import Lead
 from wsgi_bridge.outgoing import Outgoing
@@ -204,9 +205,15 @@ class ThreadWorker:
                 lead.release()
             try:
                 Context().run(run, *taken)
-            except BaseException:
+            except BaseException as exc:
                 # The top of a supervised loop: what a consumer lets out must not end a thread.
-                logger.exception("a consumer let an exception out: %s", taken[0])
+                CONSUMER_LEAKED.log(
+                    logger,
+                    "a consumer let an exception out: %(channel)s",
+                    cause=exc,
+                    exc_info=True,
+                    channel=taken[0],
+                )
             jobs[at] = None
             has_lead = is_short and lead.regain()
             if not has_lead and outgoing is not None:
@@ -253,8 +260,10 @@ class ThreadWorker:
             return self._layer.receive_many(self._channels, room, LONGEST_WAIT)
         except ChannelLayerUnavailable:
             pass  # it says so in the log itself
-        except Exception:
+        except Exception as exc:
             # The top of a supervised loop: without a leader nobody would take anything any more.
-            logger.exception("messages cannot be received")
+            WORKER_RECEIVE_FAILED.log(
+                logger, "messages cannot be received", cause=exc, exc_info=True
+            )
         self._stopped.wait(RETRY_DELAY)
         return []

@@ -27,6 +27,15 @@ from wsgi_bridge.add_ons import AllRecurring
 from wsgi_bridge.consumers import Message, Outbox
 from wsgi_bridge.deadlines import Deadlines, stack_of
 from wsgi_bridge.delays import DELAY
+from wsgi_bridge.events.consumers import (
+    CONSUMER_FAILED,
+    CONSUMER_GIVEN_UP,
+    CONSUMER_LAYER_UNAVAILABLE,
+    CONSUMER_MESSAGE_LOST,
+    CONSUMER_NOT_ANSWERED,
+    CONSUMER_NOT_PUT_OFF,
+    CONSUMER_TIMEOUT,
+)
 from wsgi_bridge.exceptions import (
     ChannelLayerError,
     ChannelLayerUnavailable,
@@ -309,10 +318,21 @@ class Worker:
         statistics = self._statistics[match.route]
         answer = _SERVER_ERROR
         if isinstance(exc, ChannelLayerUnavailable):
-            logger.error("the consumer failed: %s: %s", match.route.name, exc)
+            CONSUMER_LAYER_UNAVAILABLE.log(
+                logger,
+                "the consumer failed: %(route)s: %(cause)s",
+                cause=exc,
+                route=match.route.name,
+            )
             answer = _UNAVAILABLE
         else:
-            logger.error("the consumer failed: %s", match.route.name, exc_info=exc)
+            CONSUMER_FAILED.log(
+                logger,
+                "the consumer failed: %(route)s",
+                cause=exc,
+                exc_info=exc,
+                route=match.route.name,
+            )
         if not outbox.is_shut:
             statistics.errors += 1
             statistics.timeouts += isinstance(exc, ConsumerTimeout)
@@ -325,10 +345,21 @@ class Worker:
         try:
             due = put_off(self.layer, match.route, channel, content, exc)
         except (ChannelLayerError, NotImplementedError) as failure:
-            logger.error("%s: a message cannot be put off: %s", match.route.name, failure)
+            CONSUMER_NOT_PUT_OFF.log(
+                logger,
+                "%(route)s: a message cannot be put off: %(cause)s",
+                cause=failure,
+                route=match.route.name,
+            )
             return False
         if due is None:
-            logger.error("%s: given up after %d retries", match.route.name, match.route.retries)
+            CONSUMER_GIVEN_UP.log(
+                logger,
+                "%(route)s: given up after %(retries)d retries",
+                cause=exc,
+                route=match.route.name,
+                retries=match.route.retries,
+            )
             return False
         self._statistics[match.route].retries += 1
         logger.info("%s: again later: %s", match.route.name, exc)
@@ -355,9 +386,14 @@ class Worker:
         statistics = self._statistics[route]
         statistics.errors += 1
         statistics.timeouts += 1
-        logger.error(
-            "the consumer is not done in %s s, and given up: %s; it is at\n%s",
-            *(route.timeout, route.name, stack_of(ident)),
+        CONSUMER_TIMEOUT.log(
+            logger,
+            "the consumer is not done in %(timeout)s s, and given up: %(route)s; "
+            "it is at\n%(stack)s",
+            cause="timeout",
+            timeout=route.timeout,
+            route=route.name,
+            stack=stack_of(ident),
         )
         _answer_failure(outbox, channel, content.get("reply_channel"), route.on_error)
         outbox.shut()
@@ -489,8 +525,10 @@ class Worker:
     def _reply(self, message: dict[str, Any], answer: dict[str, Any]) -> None:
         try:
             self.layer.send(message["reply_channel"], answer)
-        except ChannelLayerError:
-            logger.exception("no answer to %s", message.get("path"))
+        except ChannelLayerError as exc:
+            CONSUMER_NOT_ANSWERED.log(
+                logger, "no answer to %(path)s", cause=exc, exc_info=True, path=message.get("path")
+            )
 
 
 def channels_of(bridge: Bridge) -> frozenset[str]:
@@ -502,8 +540,15 @@ def _log_lost(failures: Failures, outbox: Outbox) -> None:
     """Say which messages of a consumer were lost; a burst of them in one line."""
     lost = Counter((name, repr(exc)) for name, exc in failures)
     for (name, error), times in lost.items():
-        more = f" ({times} times)" if times > 1 else ""
-        logger.error("%s: a message to %s was lost: %s%s", outbox.sender, name, error, more)
+        more = " (%(times)d times)" if times > 1 else ""
+        CONSUMER_MESSAGE_LOST.log(
+            logger,
+            "%(route)s: a message to %(channel)s was lost: %(cause)s" + more,
+            cause=error,
+            route=outbox.sender,
+            channel=name,
+            times=times,
+        )
 
 
 def _answer_failure(

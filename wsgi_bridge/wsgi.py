@@ -16,6 +16,12 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from wsgi_bridge.events.consumers import (
+    APP_CLOSE_FAILED,
+    APP_FAILED,
+    APP_LAYER_UNAVAILABLE,
+    APP_NOT_ANSWERED,
+)
 from wsgi_bridge.exceptions import ChannelLayerError, ChannelLayerUnavailable, RequestAborted
 from wsgi_bridge.wsgi_environ import Environ, make_environ
 from wsgi_bridge.wsgi_input import ChunkedInput, open_input
@@ -120,12 +126,18 @@ def _serve(app: WsgiApp, environ: Environ, response: Response) -> None:
         logger.info("%s %r: %s", environ["REQUEST_METHOD"], environ["PATH_INFO"], exc)
         _answer(response.break_off, environ)
     except ChannelLayerUnavailable as exc:
-        logger.error("%s %r: %s", environ["REQUEST_METHOD"], environ["PATH_INFO"], exc)
+        APP_LAYER_UNAVAILABLE.log(
+            logger, "%(method)s %(path)r: %(cause)s", cause=exc, **_named(environ)
+        )
         _answer(partial(response.fail, 503, RETRY_AFTER), environ)
     except BaseException as exc:
         if not response.is_hijacked():
-            logger.exception(
-                "the app failed at %s %r", environ["REQUEST_METHOD"], environ["PATH_INFO"]
+            APP_FAILED.log(
+                logger,
+                "the app failed at %(method)s %(path)r",
+                cause=exc,
+                exc_info=True,
+                **_named(environ),
             )
             _answer(response.fail, environ)
         if not isinstance(exc, (Exception, SystemExit)):
@@ -136,24 +148,30 @@ def _serve(app: WsgiApp, environ: Environ, response: Response) -> None:
             _close(iterable.close, environ)
 
 
+def _named(environ: Environ) -> dict[str, str]:
+    return {"method": environ["REQUEST_METHOD"], "path": environ["PATH_INFO"]}
+
+
 def _answer(answer: Callable[[], None], environ: Environ) -> None:
     """Answer for an app that has ended; when that cannot be done there is nothing left to do."""
     try:
         answer()
     except (ChannelLayerError, RequestAborted) as exc:
-        logger.warning(
-            "no answer to %s %r: %r", environ["REQUEST_METHOD"], environ["PATH_INFO"], exc
+        APP_NOT_ANSWERED.log(
+            logger, "no answer to %(method)s %(path)r: %(cause)r", cause=exc, **_named(environ)
         )
 
 
 def _close(close: Callable[[], object], environ: Environ) -> None:
     try:
         close()
-    except (Exception, SystemExit):
-        logger.exception(
-            "close() of the app iterable failed at %s %r",
-            environ["REQUEST_METHOD"],
-            environ["PATH_INFO"],
+    except (Exception, SystemExit) as exc:
+        APP_CLOSE_FAILED.log(
+            logger,
+            "close() of the app iterable failed at %(method)s %(path)r",
+            cause=exc,
+            exc_info=True,
+            **_named(environ),
         )
 
 

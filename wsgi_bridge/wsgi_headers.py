@@ -19,6 +19,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from wsgi_bridge.events.consumers import APP_FIELD_LEFT_OUT
+
 logger = logging.getLogger(__name__)
 
 # Names, and status lines, remembered after their check. Apps make few, but may make them up.
@@ -119,7 +121,12 @@ def _warn_left_out(name: str) -> None:
     """Warn once for each name: a site that sends one sends it with every response."""
     if name.lower() not in _warned:
         _warned.add(name.lower())
-        logger.warning("hop-by-hop field %s of the app is left out of its responses", name)
+        APP_FIELD_LEFT_OUT.log(
+            logger,
+            "hop-by-hop field %(field)s of the app is left out of its responses",
+            cause="hop-by-hop",
+            field=name,
+        )
 
 
 def _encode_value(name: str, value: Any) -> bytes:

@@ -20,6 +20,7 @@ from functools import partial
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+from wsgi_bridge.events.consumers import APP_RESPONSE_LOST
 from wsgi_bridge.exceptions import ChannelFull, ChannelLayerError, RequestAborted
 from wsgi_bridge.messages import MESSAGE_COST, RESPONSE_WINDOW
 from wsgi_bridge.streams import OpenStream, is_endless
@@ -96,13 +97,13 @@ class Reply:
         if isinstance(error, ChannelFull):
             Thread(target=self._post_in_the_end, args=(message,), daemon=True).start()
         else:
-            logger.warning("a response is lost: %r", error)
+            APP_RESPONSE_LOST.log(logger, "a response is lost: %(cause)r", cause=error)
 
     def _post_in_the_end(self, message: dict[str, Any]) -> None:
         try:
             self._post_when_room(message)
         except ChannelLayerError as exc:
-            logger.warning("a response is lost: %r", exc)
+            APP_RESPONSE_LOST.log(logger, "a response is lost: %(cause)r", cause=exc)
 
     def break_off(self) -> None:
         """Say that the response ends here, incomplete: the server closes the connection."""

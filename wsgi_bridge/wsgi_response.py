@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Protocol
 
+from wsgi_bridge.events.consumers import APP_RESPONSE_LONG, APP_RESPONSE_SHORT
 from wsgi_bridge.protocols.http import BODILESS, error_response
 from wsgi_bridge.wsgi_headers import encode_headers, parse_status
 from wsgi_bridge.wsgi_reply import WINDOW
@@ -245,18 +246,24 @@ class Response:
             return
         if data or self.state is STARTED:
             self._send(data, True)
-        logger.error(
-            "the response to %r ended %d bytes before its Content-Length: connection closed",
-            self._path,
-            remaining - len(data),
+        APP_RESPONSE_SHORT.log(
+            logger,
+            "the response to %(path)r ended %(missing)d bytes before its "
+            "Content-Length: connection closed",
+            cause="Content-Length",
+            path=self._path,
+            missing=remaining - len(data),
         )
         self.break_off()
 
     def _warn_excess(self, size: int) -> None:
-        logger.error(
-            "the response to %r is longer than its Content-Length: %d bytes and any later ones cut",
-            self._path,
-            size,
+        APP_RESPONSE_LONG.log(
+            logger,
+            "the response to %(path)r is longer than its Content-Length: "
+            "%(excess)d bytes and any later ones cut",
+            cause="Content-Length",
+            path=self._path,
+            excess=size,
         )
 
 

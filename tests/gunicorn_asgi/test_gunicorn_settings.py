@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import gunicorn
 import pytest
 from gunicorn.config import KNOWN_SETTINGS, Config
@@ -51,8 +53,9 @@ class Log:
     def __init__(self):
         self.warnings = []
 
-    def warning(self, text, *arguments):
-        self.warnings.append(text % arguments)
+    def log(self, level, text, fields, **_):
+        assert level == logging.WARNING
+        self.warnings.append(text % fields)
 
 
 def changed(name):

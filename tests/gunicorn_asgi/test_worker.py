@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from types import SimpleNamespace
 
@@ -26,11 +27,9 @@ class Log:
         self.warnings = []
         self.errors = []
 
-    def warning(self, text, *values):
-        self.warnings.append(text % values)
-
-    def error(self, text, *values):
-        self.errors.append(text % values)
+    def log(self, level, text, fields, **_):
+        kept = {logging.WARNING: self.warnings, logging.ERROR: self.errors}[level]
+        kept.append(text % fields)
 
 
 def check(worker=Worker, /, **settings):

@@ -12,6 +12,7 @@ from typing import Any
 
 from wsgi_bridge.bridge import LAYER_VARIABLE
 from wsgi_bridge.commands.errors import FAILED, MISUSED, CommandError
+from wsgi_bridge.logs import JsonFormatter
 from wsgi_bridge.processes.options import DEFAULT_GRACEFUL_TIMEOUT, DEFAULT_THREADS, Options
 from wsgi_bridge.processes.pid_file import PidFileTaken, pid_file
 from wsgi_bridge.processes.supervisor import Supervisor
@@ -139,6 +140,9 @@ def _add_surroundings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--log-level", choices=LEVELS, default="info", help="(default: %(default)s)"
     )
+    parser.add_argument(
+        "--log-json", action="store_true", help="log a line of JSON for each record"
+    )
     parser.add_argument("--chdir", metavar="DIR", help="run in this directory")
     parser.add_argument("--pid", metavar="FILE", help="keep the process id of the parent there")
 
@@ -148,7 +152,7 @@ def run(arguments: argparse.Namespace) -> int:
     _enter(arguments.chdir)
     if arguments.layer is not None:
         os.environ[LAYER_VARIABLE] = arguments.layer
-    logging.basicConfig(level=arguments.log_level.upper(), format=LOG_FORMAT)
+    _log(arguments.log_level.upper(), as_json=arguments.log_json)
     options = Options(
         target=arguments.target,
         processes=arguments.processes,
@@ -170,6 +174,13 @@ def run(arguments: argparse.Namespace) -> int:
     except (PidFileTaken, OSError) as exc:
         raise CommandError(str(exc)) from exc
     return 0
+
+
+def _log(level: str, *, as_json: bool) -> None:
+    logging.basicConfig(level=level, format=LOG_FORMAT)
+    if as_json:
+        for handler in logging.getLogger().handlers:
+            handler.setFormatter(JsonFormatter())
 
 
 def _enter(directory: str | None) -> None:

@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 from urllib.parse import SplitResult
 
 from wsgi_bridge.copying import copy_message, copy_trusted
+from wsgi_bridge.events.layers import LAYER_GROUP_FULL
 from wsgi_bridge.exceptions import ChannelFull, ChannelLayerUnavailable
 from wsgi_bridge.layers.base import BaseLayer, Batch, Listener, _Result
 from wsgi_bridge.layers.concurrency import native_lock, reset_after_fork
@@ -299,11 +300,14 @@ class MemoryLayer(BaseLayer):
         for wake in wakes:
             wake()
         for reader, count in lost:
-            logger.warning(
-                "a message to group %s is lost for %d members: channel %s is at capacity",
-                group,
-                count,
-                reader,
+            LAYER_GROUP_FULL.log(
+                logger,
+                "a message to group %(group)s is lost for %(members)d members: channel "
+                "%(channel)s is at capacity",
+                cause="capacity",
+                group=group,
+                members=count,
+                channel=reader,
             )
 
     def _post(

@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
+from wsgi_bridge.events.consumers import PRESENCE_EVENT_LOST, PRESENCE_LATE
 from wsgi_bridge.exceptions import ChannelFull, ChannelLayerError
 from wsgi_bridge.presence.roll import CHECK, groups_of, table_key
 from wsgi_bridge.presence.table import JOIN, LEAVE, Event, Table, by_identity
@@ -76,7 +77,9 @@ class PresenceRegister:
                 self._look(group, asked)
                 asked = self._take_asked(group)
         except ChannelLayerError as exc:
-            logger.warning("who is in %s will be seen later: %r", group, exc)
+            PRESENCE_LATE.log(
+                logger, "who is in %(group)s will be seen later: %(cause)r", cause=exc, group=group
+            )
         finally:
             if asked:  # it was cut short
                 with self._lock:
@@ -101,7 +104,12 @@ class PresenceRegister:
                 self._layer.group_discard(group, channel)
                 self.check({"group": group})
         except ChannelLayerError as exc:
-            logger.warning("that %s has gone will be seen later: %r", channel, exc)
+            PRESENCE_LATE.log(
+                logger,
+                "that %(channel)s has gone will be seen later: %(cause)r",
+                cause=exc,
+                channel=channel,
+            )
 
     # One look
 
@@ -159,7 +167,13 @@ class PresenceRegister:
             self._put(channel, message)
         except ChannelLayerError as exc:
             # Nobody else sends it: the table is saved.
-            logger.error("a %s of %s is lost: %r", channel, message["group"], exc)
+            PRESENCE_EVENT_LOST.log(
+                logger,
+                "a %(channel)s of %(group)s is lost: %(cause)r",
+                cause=exc,
+                channel=channel,
+                group=message["group"],
+            )
 
     def _put(self, channel: str, message: dict[str, Any]) -> None:
         try:

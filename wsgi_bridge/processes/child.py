@@ -13,6 +13,8 @@ import time
 from typing import Any
 
 from wsgi_bridge.bridge import Bridge
+from wsgi_bridge.events import tell_suppressed
+from wsgi_bridge.events.processes import WORKER_LAYER_AWAITED
 from wsgi_bridge.exceptions import ChannelLayerUnavailable, InvalidLayerURL
 from wsgi_bridge.layers import BaseLayer
 from wsgi_bridge.layers.memory import MemoryLayer
@@ -56,6 +58,7 @@ def run_child(options: Options, link: Link, board: Board) -> int:
     link.tell(Event.READY)
     runner.join()
     layer.close()
+    tell_suppressed(at_once=True)
     return 0
 
 
@@ -116,7 +119,9 @@ def _wait_for(layer: BaseLayer) -> None:
         except ChannelLayerUnavailable as exc:
             if said is None or time.monotonic() - said >= SAY_EVERY:
                 said = time.monotonic()
-                logger.warning("waiting for the channel layer: %s", exc)
+                WORKER_LAYER_AWAITED.log(
+                    logger, "waiting for the channel layer: %(cause)s", cause=exc
+                )
         time.sleep(RETRY_EVERY)
     if said is not None:
         logger.info("the channel layer is there")

@@ -26,6 +26,12 @@ from collections.abc import Callable
 from select import POLLIN, poll
 from typing import NoReturn, Protocol
 
+from wsgi_bridge.events import tell_suppressed
+from wsgi_bridge.events.processes import (
+    WORKER_CONSUMER_ABANDONED,
+    WORKER_CONSUMER_SLOW,
+    WORKER_WATCH_FAILED,
+)
 from wsgi_bridge.layers.concurrency import native
 from wsgi_bridge.processes.files import Files
 from wsgi_bridge.processes.link import Event, Link
@@ -124,9 +130,14 @@ class Control:
                     waiting.unregister(self._link.fileno())
                     self.stop()
                 self.look()
-            except Exception:
+            except Exception as exc:
                 # Whoever would stop this process depends on this thread.
-                logger.exception("the thread that watches the worker process failed")
+                WORKER_WATCH_FAILED.log(
+                    logger,
+                    "the thread that watches the worker process failed",
+                    cause=exc,
+                    exc_info=True,
+                )
 
     def _on_signals(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -152,6 +163,7 @@ class Control:
 
     def look(self) -> None:
         """Do what is due."""
+        tell_suppressed()
         runner = self._runner
         if runner is not None:
             self._tell_what_takes_long(runner)
@@ -169,7 +181,13 @@ class Control:
             key = (item.ident, item.since)
             present.add(key)
             if key not in self._told:
-                logger.warning("%s, and not finished; it is at\n%s", item, runner.stack_of(item))
+                WORKER_CONSUMER_SLOW.log(
+                    logger,
+                    "%(consumer)s, and not finished; it is at\n%(stack)s",
+                    cause="slow",
+                    consumer=item,
+                    stack=runner.stack_of(item),
+                )
         self._told = present
 
     def _look_at_limits(self, runner: Runner) -> None:
@@ -186,7 +204,10 @@ class Control:
 
     def _abandon(self, runner: Runner) -> None:
         for item in runner.unfinished():
-            logger.error("abandoned: %s", item)
+            WORKER_CONSUMER_ABANDONED.log(
+                logger, "abandoned: %(consumer)s", cause="graceful_timeout", consumer=item
+            )
+        tell_suppressed(at_once=True)
         _exit(ABANDONED)
 
 

@@ -27,6 +27,12 @@ from dataclasses import dataclass
 from select import POLLIN, poll
 from typing import NoReturn
 
+from wsgi_bridge.events.processes import (
+    WORKER_DIED,
+    WORKER_KILLED,
+    WORKER_NOT_RELOADED,
+    WORKER_NOT_STARTED,
+)
 from wsgi_bridge.processes.board import Board
 from wsgi_bridge.processes.child import run_child
 from wsgi_bridge.processes.link import Event, Link
@@ -228,7 +234,7 @@ class Supervisor:
         try:
             pid = self._fork(ours, theirs, board)
         except OSError as exc:
-            logger.error("no process can be started: %s", exc)
+            WORKER_NOT_STARTED.log(logger, "no process can be started: %(cause)s", cause=exc)
             ours.hang_up()
             theirs.hang_up()
             self._start_at = self._clock() + FORK_DELAY
@@ -319,7 +325,7 @@ class Supervisor:
 
     def _on_failed(self, error: BadTarget) -> None:
         if self._was_ready or self._options.reload:
-            logger.error("%s", error)
+            WORKER_NOT_RELOADED.log(logger, "%(cause)s", cause=error)
         elif not self._is_stopping:
             self._error = error
             self.stop()
@@ -342,10 +348,15 @@ class Supervisor:
                 self._on_event(child, event, text)
 
     def _on_death(self, child: _Child, code: int) -> None:
-        busy = f" while busy with {child.board}" if child.board.lines() else ""
+        busy = str(child.board) if child.board.lines() else ""
+        at = " while busy with %(busy)s" if busy else ""
+        how = _ending(code)
+        if child.is_stopping and (code == 0 or child.has_failed):
+            logger.info("worker process %d %s%s", child.pid, how, at % {"busy": busy})
+            return
         if child.is_stopping:
-            level = logging.INFO if code == 0 or child.has_failed else logging.WARNING
-            logger.log(level, "worker process %d %s%s", child.pid, _ending(code), busy)
+            text = f"worker process %(pid)d %(cause)s{at}"
+            WORKER_KILLED.log(logger, text, cause=how, pid=child.pid, busy=busy)
             return
         self.deaths += 1
         now = self._clock()
@@ -355,9 +366,15 @@ class Supervisor:
             self._start_at = now + min(delay, LONGEST_DELAY)
         else:
             self._failures = 0
-        logger.error(
-            "worker process %d %s after %.1f s%s; deaths so far: %d",
-            *(child.pid, _ending(code), now - child.started, busy, self.deaths),
+        WORKER_DIED.log(
+            logger,
+            f"worker process %(pid)d %(cause)s after %(seconds).1f s{at}; "
+            "deaths so far: %(deaths)d",
+            cause=how,
+            pid=child.pid,
+            seconds=now - child.started,
+            busy=busy,
+            deaths=self.deaths,
         )
         if not self._was_ready and child.ready is None and not self._options.reload:
             self._on_failed(BadTarget(f"a worker process {_ending(code)} as it started"))

@@ -6,6 +6,8 @@ import logging
 import os
 import socket
 
+from wsgi_bridge.events.processes import SYSTEMD_NOT_TOLD
+
 __all__ = ["notify"]
 
 logger = logging.getLogger(__name__)
@@ -23,4 +25,6 @@ def notify(state: str) -> None:
             notifying.setblocking(False)
             notifying.sendto(state.encode(), address)
     except OSError as exc:
-        logger.warning("systemd could not be told %s: %s", state, exc)
+        SYSTEMD_NOT_TOLD.log(
+            logger, "systemd could not be told %(state)s: %(cause)s", cause=exc, state=state
+        )

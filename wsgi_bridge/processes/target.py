@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from wsgi_bridge.bridge import Bridge
+from wsgi_bridge.events.processes import WORKER_NOT_IMPORTED
 
 __all__ = ["DEFAULT_ATTRIBUTE", "BadTarget", "choose_channels", "load_target", "split_target"]
 
@@ -75,7 +76,9 @@ def _import(name: str) -> Any:
 
 
 def _failed(name: str, exc: BaseException) -> BadTarget:
-    logger.error("%s could not be imported", name, exc_info=exc)
+    WORKER_NOT_IMPORTED.log(
+        logger, "%(target)s could not be imported", cause=exc, exc_info=exc, target=name
+    )
     return BadTarget(f"{name} could not be imported: {type(exc).__name__}: {exc}")
 
 

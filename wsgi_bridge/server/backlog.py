@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from wsgi_bridge.events.server import WEBSOCKET_SLOW_CLIENT
 from wsgi_bridge.protocols.frames import TRY_AGAIN_LATER
 
 if TYPE_CHECKING:
@@ -25,8 +26,12 @@ def has_room(owner: WebSocketOwner, policy: str) -> bool:
         return False
     if policy == "block" and owner.out.size <= BLOCK_FACTOR * limit:
         return True
-    logger.warning(
-        "closing %s: the client does not read, %d bytes wait", owner.path, owner.out.size
+    WEBSOCKET_SLOW_CLIENT.log(
+        logger,
+        "closing %(path)s: the client does not read, %(waiting)d bytes wait",
+        cause="write_buffer",
+        path=owner.path,
+        waiting=owner.out.size,
     )
     # Nothing is added behind the close frame: what waits is bounded, by `close_timeout` too.
     owner.close(TRY_AGAIN_LATER, "client too slow")

@@ -12,6 +12,8 @@ import os
 import resource
 from typing import Any
 
+from wsgi_bridge.events.server import SERVER_FEW_DESCRIPTORS
+
 # Descriptors left to the site: files, connections to databases. nginx leaves none, and says so.
 RESERVE = 32
 
@@ -25,9 +27,15 @@ def limit_connections(wanted: int, log: Any, setting: str = "worker_connections"
     room = max(1, limit - count_open() - RESERVE)
     if limit == resource.RLIM_INFINITY or wanted <= room:
         return wanted
-    tell = log.warning if wanted >= limit else log.info
-    tell("At most %d connections, not %d (%s): a process may have %d files open",
-         room, wanted, setting, limit)  # fmt: skip
+    text = (
+        "At most %(connections)d connections, not %(wanted)d (%(setting)s): a process may have "
+        "%(limit)d files open"
+    )
+    fields = {"connections": room, "wanted": wanted, "setting": setting, "limit": limit}
+    if wanted >= limit:
+        SERVER_FEW_DESCRIPTORS.log(log, text, cause="RLIMIT_NOFILE", **fields)
+    else:
+        log.info(text, fields)
     return room
 
 

@@ -10,6 +10,8 @@ import logging
 import random
 from typing import TYPE_CHECKING, Any, Protocol
 
+from wsgi_bridge.events.server import CONNECTION_STOP_FAILED
+
 if TYPE_CHECKING:
     from wsgi_bridge.server.server import ProtocolServer
 
@@ -56,8 +58,10 @@ class Farewell:
         while len(owners) > left:
             try:
                 owners.pop().close(self._code)
-            except Exception:
-                logger.exception("a socket could not be closed")
+            except Exception as exc:
+                CONNECTION_STOP_FAILED.log(
+                    logger, "a socket could not be closed", cause=exc, exc_info=True
+                )
         if not owners:
             self._timer.stop()
             self._timer.close()

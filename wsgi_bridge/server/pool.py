@@ -16,6 +16,7 @@ from typing import Any
 import greenlet
 from gevent import Timeout, get_hub
 
+from wsgi_bridge.events.server import SERVER_JOB_FAILED
 from wsgi_bridge.exceptions import ConsumerTimeout
 
 logger = logging.getLogger(__name__)
@@ -97,9 +98,9 @@ class GreenletPool:
                 if was_full:
                     self._on_free()
                 return
-            except BaseException:
+            except BaseException as exc:
                 # The top of a supervised loop: whatever a job lets out must not end the process.
-                logger.exception("a job of the pool failed")
+                SERVER_JOB_FAILED.log(logger, "a job of the pool failed", cause=exc, exc_info=True)
             was_full = not self.free
             self._parked.append(me)
             if was_full:

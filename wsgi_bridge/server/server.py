@@ -16,6 +16,15 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Any, Protocol, TypeVar
 
+from wsgi_bridge.events import tell_suppressed
+from wsgi_bridge.events.server import (
+    CONNECTION_DELIVERY_FAILED,
+    CONNECTION_STOP_FAILED,
+    SERVER_DEADLINE_FAILED,
+    SERVER_NOTE_FAILED,
+    SERVER_RETRY_FAILED,
+    SERVER_TICK_FAILED,
+)
 from wsgi_bridge.exceptions import ChannelLayerError, ChannelLayerUnavailable
 from wsgi_bridge.layers.base import BaseLayer, Batch
 from wsgi_bridge.layers.concurrency import native
@@ -156,11 +165,14 @@ class ProtocolServer:
         for connection in list(self.connections.values()):
             try:
                 connection.stop(code)
-            except Exception:
-                logger.exception("a connection could not be stopped")
+            except Exception as exc:
+                CONNECTION_STOP_FAILED.log(
+                    logger, "a connection could not be stopped", cause=exc, exc_info=True
+                )
 
     def close(self) -> None:
         """Stop everything at once."""
+        tell_suppressed(at_once=True)
         if self._listener is not None:
             self._listener.close()
         for timer in (self._tick_timer, self._retry_timer):
@@ -207,7 +219,7 @@ class ProtocolServer:
         def run() -> None:
             try:
                 outcome.append(function())
-            except Exception as exc:  # noqa: BLE001 - the caller's, not the hub's
+            except Exception as exc:  # the caller's, not the hub's
                 outcome.append(exc)
             done.release()
 
@@ -253,8 +265,13 @@ class ProtocolServer:
         for (_, _, settle), refusal in zip(posts, refusals, strict=True):
             try:
                 settle(refusal)
-            except Exception:
-                logger.exception("what was refused, or was not, could not be told")
+            except Exception as exc:
+                SERVER_NOTE_FAILED.log(
+                    logger,
+                    "what was refused, or was not, could not be told",
+                    cause=exc,
+                    exc_info=True,
+                )
 
     def retry(self, function: Callable[[], None]) -> None:
         """Call ``function`` once, a little later: its channel was full."""
@@ -294,8 +311,14 @@ class ProtocolServer:
             if connection is not None:
                 try:
                     connection.deliver(message)
-                except Exception:
-                    logger.exception("reply on %s could not be delivered", channel)
+                except Exception as exc:
+                    CONNECTION_DELIVERY_FAILED.log(
+                        logger,
+                        "reply on %(channel)s could not be delivered",
+                        cause=exc,
+                        exc_info=True,
+                        channel=channel,
+                    )
             elif "flow_channel" in message:
                 self._turn_away(message["flow_channel"])
         if len(batch) == DISPATCH_BATCH:
@@ -318,8 +341,14 @@ class ProtocolServer:
                 continue
             try:
                 connection.deliver_broadcast(broadcast)
-            except Exception:
-                logger.exception("group message for %s could not be delivered", name)
+            except Exception as exc:
+                CONNECTION_DELIVERY_FAILED.log(
+                    logger,
+                    "group message for %(channel)s could not be delivered",
+                    cause=exc,
+                    exc_info=True,
+                    channel=name,
+                )
 
     # The clock
 
@@ -329,15 +358,20 @@ class ProtocolServer:
         for item in [item for item in self.timed if item.deadline <= now]:
             try:
                 item.on_due()
-            except Exception:
-                logger.exception("what a deadline asks for failed")
+            except Exception as exc:
+                SERVER_DEADLINE_FAILED.log(
+                    logger, "what a deadline asks for failed", cause=exc, exc_info=True
+                )
         for function in self._often:
             try:
                 function()
-            except Exception:
-                logger.exception("what is done every tick failed")
+            except Exception as exc:
+                SERVER_TICK_FAILED.log(
+                    logger, "what is done every tick failed", cause=exc, exc_info=True
+                )
         self._ticks += 1
         if self._ticks % SLOW_TICKS == 0:
+            tell_suppressed()
             for function in self._slow:
                 function()
 
@@ -350,8 +384,13 @@ class ProtocolServer:
         for function in retries:
             try:
                 function()
-            except Exception:
-                logger.exception("a message that found its channel full could not be tried again")
+            except Exception as exc:
+                SERVER_RETRY_FAILED.log(
+                    logger,
+                    "a message that found its channel full could not be tried again",
+                    cause=exc,
+                    exc_info=True,
+                )
 
 
 def _hub_loop() -> Any:

@@ -14,6 +14,8 @@ import sys
 import termios
 from typing import TYPE_CHECKING
 
+from wsgi_bridge.events.server import CONNECTION_STALLED
+
 if TYPE_CHECKING:
     from wsgi_bridge.server.outbound import Outbound, Socket
     from wsgi_bridge.server.server import ProtocolServer
@@ -62,8 +64,15 @@ class Stalls:
             out.give_up()
         if lost:
             self._server.counters.slow_client_lost_count += len(lost)
-            logger.warning("%d clients given up: they took less than %d bytes of their answer in "
-                           "%s s", len(lost), self._least, self._timeout)  # fmt: skip
+            CONNECTION_STALLED.log(
+                logger,
+                "%(clients)d clients given up: they took less than %(rate)d bytes of "
+                "their answer in %(timeout)s s",
+                cause="min_write_rate",
+                clients=len(lost),
+                rate=self._least,
+                timeout=self._timeout,
+            )
 
     def _look_later(self) -> None:
         self.deadline = self._server.clock() + min(LOOK_EVERY, self._timeout / 4)

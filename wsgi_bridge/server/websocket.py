@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from wsgi_bridge.events.server import WEBSOCKET_ANSWER_IGNORED, WEBSOCKET_INVALID_ANSWER
 from wsgi_bridge.protocols.broadcast import Broadcast
 from wsgi_bridge.protocols.frames import (
     ABNORMAL_CLOSURE,
@@ -157,7 +158,9 @@ class WebSocketOwner:
 
     def _answer_invalid(self, exc: Exception) -> None:
         """A consumer's answer cannot be sent: 500 in the handshake, 1011 when open (section 5)."""
-        logger.error("answer for %s cannot be sent: %s", self.path, exc)
+        WEBSOCKET_INVALID_ANSWER.log(
+            logger, "answer for %(path)s cannot be sent: %(cause)s", cause=exc, path=self.path
+        )
         self.sockets.server.counters.invalid_answers_count += 1
         self.machine.refuse(error_response(500), self.sockets.server.preamble)
         self.machine.close(INTERNAL_ERROR)
@@ -165,8 +168,12 @@ class WebSocketOwner:
 
     def _count_ignored(self) -> None:
         """Text and bytes in one answer, or a close code that no endpoint may send (section 3)."""
-        logger.warning("an answer for %s was ignored: both text and bytes, or a bad close code",
-                       self.path)  # fmt: skip
+        WEBSOCKET_ANSWER_IGNORED.log(
+            logger,
+            "an answer for %(path)s was ignored: both text and bytes, or a bad close code",
+            cause="invalid answer",
+            path=self.path,
+        )
         self.sockets.server.counters.invalid_answers_count += self.machine.ignored
         self.machine.ignored = 0
 

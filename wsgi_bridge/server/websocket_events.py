@@ -10,6 +10,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from wsgi_bridge.events.server import WEBSOCKET_EVENT_LOST, WEBSOCKET_UNACKNOWLEDGED
 from wsgi_bridge.exceptions import (
     ChannelFull,
     ChannelLayerError,
@@ -105,8 +106,12 @@ class WebSocketEvents:
         lost = machine.give_up(self.awaited)
         self._server.counters.unacknowledged_count += lost
         if lost:
-            logger.warning(
-                "not acknowledged, and counted as lost: %d of %s", lost, self._owner.path
+            WEBSOCKET_UNACKNOWLEDGED.log(
+                logger,
+                "not acknowledged, and counted as lost: %(number)d of %(path)s",
+                cause="expiry",
+                number=lost,
+                path=self._owner.path,
             )
         if machine.acked != machine.order:
             self.await_acknowledgements()
@@ -118,5 +123,9 @@ class WebSocketEvents:
         machine.acknowledge(order)
         if machine.unacknowledged < waiting:
             self._server.counters.unacknowledged_count += 1
-            logger.warning("an event of %s was lost with its worker process: counted",
-                           self._owner.path)  # fmt: skip
+            WEBSOCKET_EVENT_LOST.log(
+                logger,
+                "an event of %(path)s was lost with its worker process: counted",
+                cause="worker died",
+                path=self._owner.path,
+            )

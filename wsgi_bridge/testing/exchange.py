@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from wsgi_bridge.events.server import HTTP_INVALID_RESPONSE
 from wsgi_bridge.exceptions import ChannelFull, ChannelLayerError, ChannelLayerUnavailable
 from wsgi_bridge.protocols.broadcast import Broadcast
 from wsgi_bridge.protocols.http import (
@@ -112,7 +113,12 @@ class Exchange:
         try:
             data = machine.encode(message, self._server.preamble)
         except ResponseError as exc:
-            logger.error("response to %s cannot be sent: %s", self._request.url, exc)
+            HTTP_INVALID_RESPONSE.log(
+                logger,
+                "response to %(request)s cannot be sent: %(cause)s",
+                cause=exc,
+                request=self._request.url,
+            )
             self._server.counters.invalid_answers_count += 1
             data = machine.encode(error_response(500), self._server.preamble)
         if is_first and data:

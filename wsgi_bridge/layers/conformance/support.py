@@ -88,7 +88,7 @@ class Task:
         function, arguments = self._call
         try:
             self._outcome = function(*arguments)
-        except Exception as exc:  # noqa: BLE001 (handed to whoever asks for the result)
+        except Exception as exc:  # handed to whoever asks for the result
             self._error = exc
 
     def result(self, patience: float) -> Any:

@@ -33,6 +33,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from wsgi_bridge.events.layers import IPC_THREAD_FAILED, IPC_WAKE_FAILED
 from wsgi_bridge.layers.base import Watch
 from wsgi_bridge.layers.concurrency import is_cooperative, native
 
@@ -211,7 +212,12 @@ class Doorbell:
         except OSError as exc:
             peer.close()
             if exc.errno not in _GONE:
-                logger.warning("cannot wake the process at %d: %s", place, exc)
+                IPC_WAKE_FAILED.log(
+                    logger,
+                    "cannot wake the process at %(place)d: %(cause)s",
+                    cause=exc,
+                    place=place,
+                )
             return None
         peer.setblocking(False)
         self._peers[place] = peer
@@ -240,9 +246,14 @@ class Doorbell:
                 if time.monotonic() - swept >= SWEEP_INTERVAL and not self._closed:
                     swept = time.monotonic()
                     self._sweep()
-            except Exception:
+            except Exception as exc:
                 # Whoever waits in this process depends on this thread.
-                logger.exception("the thread that wakes the receivers of the ipc layer failed")
+                IPC_THREAD_FAILED.log(
+                    logger,
+                    "the thread that wakes the receivers of the ipc layer failed",
+                    cause=exc,
+                    exc_info=True,
+                )
         hearing.close()
 
     def _tell(self, names: list[str]) -> None:

@@ -25,6 +25,7 @@ from urllib.parse import SplitResult, unquote
 import msgpack
 
 from wsgi_bridge.copying import copy_message
+from wsgi_bridge.events.layers import LAYER_GROUP_FULL, LAYER_UNDECODABLE
 from wsgi_bridge.exceptions import ChannelFull, ChannelLayerError, ChannelLayerUnavailable
 from wsgi_bridge.layers.base import BaseLayer, Batch, Listener, Watch, _Result
 from wsgi_bridge.layers.concurrency import is_cooperative, reset_after_fork
@@ -154,8 +155,13 @@ class IpcLayer(SendOperations):
         for names, packed in taken:
             try:
                 batch.append((names, msgpack.unpackb(packed)))
-            except ValueError:
-                logger.warning("a message to %s cannot be decoded, and is lost", names)
+            except ValueError as exc:
+                LAYER_UNDECODABLE.log(
+                    logger,
+                    "a message to %(channel)s cannot be decoded, and is lost",
+                    cause=exc,
+                    channel=names,
+                )
         if len(batch) < len(taken):
             for channel in channels:
                 attachment.wake(channel)  # there may be more, whatever the size of the batch says
@@ -331,11 +337,14 @@ class IpcLayer(SendOperations):
 
     def _report_lost(self, group: str, lost: list[tuple[str, int]]) -> None:
         for reader, count in lost:
-            logger.warning(
-                "a message to group %s is lost for %d members: channel %s is at capacity",
-                group,
-                count,
-                reader,
+            LAYER_GROUP_FULL.log(
+                logger,
+                "a message to group %(group)s is lost for %(members)d members: channel "
+                "%(channel)s is at capacity",
+                cause="capacity",
+                group=group,
+                members=count,
+                channel=reader,
             )
 
     def _post_group(

@@ -23,6 +23,7 @@ from typing import TypeAlias, TypeVar
 
 import lmdb
 
+from wsgi_bridge.events.layers import IPC_FINALIZER_FAILED
 from wsgi_bridge.exceptions import ChannelLayerUnavailable
 from wsgi_bridge.layers.concurrency import native_lock
 from wsgi_bridge.layers.ipc.directory import MAX_READERS, Directory
@@ -245,8 +246,10 @@ class Store:
             call = self._put_off.pop(0)
             try:
                 call()
-            except Exception:
-                logger.exception("what a finalizer did on the ipc layer failed")
+            except Exception as exc:
+                IPC_FINALIZER_FAILED.log(
+                    logger, "what a finalizer did on the ipc layer failed", cause=exc, exc_info=True
+                )
 
     def _check_open(self) -> None:
         if self._closed:

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Collection
 from typing import Any
 
+from wsgi_bridge.events.layers import LAYER_CUT_OFF
 from wsgi_bridge.exceptions import ChannelLayerUnavailable
 from wsgi_bridge.layers.base import BaseLayer
 from wsgi_bridge.layers.concurrency import reset_after_fork
@@ -129,7 +130,11 @@ class LocalFirstCore(BaseLayer):
         """Say once a burst that this process is alone."""
         if not self._is_cut_off:
             self._is_cut_off = True
-            logger.warning("the shared layer is unavailable, what is local goes on: %s", exc)
+            LAYER_CUT_OFF.log(
+                logger,
+                "the shared layer is unavailable, what is local goes on: %(cause)s",
+                cause=exc,
+            )
 
     def forget_channel(self, channel: str) -> None:
         """End every membership of `channel`; see BaseLayer.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from redis.exceptions import ResponseError
 
+from wsgi_bridge.events.layers import LAYER_UNDECODABLE, REDIS_NOT_DONE, REDIS_UNREACHABLE
 from wsgi_bridge.exceptions import ChannelLayerUnavailable, InvalidLayerURL
 from wsgi_bridge.layers.base import BaseLayer
 from wsgi_bridge.layers.concurrency import can_wait, reset_after_fork
@@ -153,13 +154,20 @@ class RedisCore(BaseLayer):
         if is_found:
             logger.info("Redis is back: %s", shard.name)
         else:
-            logger.warning("Redis cannot be reached: %s", shard.name)
+            REDIS_UNREACHABLE.log(
+                logger, "Redis cannot be reached: %(shard)s", cause="connection", shard=shard.name
+            )
         self.inbox.wake_all(shard)
 
     def _note_undecodable(self, where: str, error: Undecodable) -> None:
         if not self._has_undecodable:
             self._has_undecodable = True
-            logger.warning("what cannot be decoded is dropped, on %s: %s", where, error)
+            LAYER_UNDECODABLE.log(
+                logger,
+                "what cannot be decoded is dropped, on %(channel)s: %(cause)s",
+                cause=error,
+                channel=where,
+            )
 
     def _note_decodable(self) -> None:
         """The burst is over: the next one is logged again."""
@@ -179,4 +187,6 @@ def _logged(job: Callable[..., None], *arguments: Any) -> None:
     try:
         job(*arguments)
     except ChannelLayerUnavailable as exc:
-        logger.warning("%s was not done: %s", getattr(job, "__name__", job), exc)
+        REDIS_NOT_DONE.log(
+            logger, "%(job)s was not done: %(cause)s", cause=exc, job=getattr(job, "__name__", job)
+        )

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from wsgi_bridge.copying import copy_message
+from wsgi_bridge.events.layers import LAYER_GROUP_FULL
 from wsgi_bridge.exceptions import ChannelLayerUnavailable
 from wsgi_bridge.layers.redis.codec import GROUP, MESSAGE, Entry, Undecodable
 from wsgi_bridge.layers.redis.connection import Command, command
@@ -215,11 +216,14 @@ class GroupOperations(RedisCore):
                 continue
             done.add(reader)
             if state == 2:
-                logger.warning(
-                    "messages to group %s are lost for %d members: channel %s is at capacity",
-                    group,
-                    number,
-                    reader,
+                LAYER_GROUP_FULL.log(
+                    logger,
+                    "messages to group %(group)s are lost for %(members)d members: channel "
+                    "%(channel)s is at capacity",
+                    cause="capacity",
+                    group=group,
+                    members=number,
+                    channel=reader,
                 )
         return is_again
 

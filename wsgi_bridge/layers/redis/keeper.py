@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from wsgi_bridge.events.layers import REDIS_THREAD_FAILED
 from wsgi_bridge.exceptions import ChannelLayerUnavailable
 from wsgi_bridge.layers.base import _Waiter
 from wsgi_bridge.layers.redis.connection import Command, command
@@ -116,8 +117,14 @@ class Keeper:
                 self._work()
             except ChannelLayerUnavailable:
                 self._beat_at = time.monotonic() + max(0.01, self._shard.health.delay())
-            except Exception:
-                logger.exception("the keeper of %s failed", self._shard.name)
+            except Exception as exc:
+                REDIS_THREAD_FAILED.log(
+                    logger,
+                    "the keeper of %(shard)s failed",
+                    cause=exc,
+                    exc_info=True,
+                    shard=self._shard.name,
+                )
                 self._beat_at = time.monotonic() + BEAT
             if layer.is_closed and not self._has_nudge:
                 return

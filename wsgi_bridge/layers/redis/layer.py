@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 from urllib.parse import SplitResult
 
+from wsgi_bridge.events.layers import REDIS_UNCOUNTED
 from wsgi_bridge.exceptions import ChannelLayerUnavailable, InvalidLayerURL
 from wsgi_bridge.layers.base import BaseLayer, Batch, _Result
 from wsgi_bridge.layers.concurrency import can_wait
@@ -214,7 +215,12 @@ class RedisLayer(Introspection):
             self._run([self._count(queue, "undecodable", number)])
         except ChannelLayerUnavailable as exc:
             # What came with them must not be lost over a figure.
-            logger.warning("%d messages that were dropped are not counted: %s", number, exc)
+            REDIS_UNCOUNTED.log(
+                logger,
+                "%(number)d messages that were dropped are not counted: %(cause)s",
+                cause=exc,
+                number=number,
+            )
 
     def _count(self, queue: LocalQueue, figure: str, number: int) -> Request:
         keys = (queue.keys.queue, queue.keys.figures, queue.shard.keys.totals)

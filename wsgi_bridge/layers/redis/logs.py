@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import msgpack
 
+from wsgi_bridge.events.layers import LAYER_GROUP_FULL
 from wsgi_bridge.layers.redis.codec import GROUP, MESSAGE, Undecodable
 from wsgi_bridge.layers.redis.connection import Command, command
 from wsgi_bridge.layers.redis.core import GRACE
@@ -136,10 +137,12 @@ class LogOperations(ScheduleOperations):
                     layer._left_behind(queue.keys.suffix, expired[0])
                     again.append(queue.name)
                 elif state == 2:
-                    logger.warning(
-                        "messages to group %s are lost: channel %s is at capacity",
-                        group,
-                        queue.name,
+                    LAYER_GROUP_FULL.log(
+                        logger,
+                        "messages to group %(group)s are lost: channel %(channel)s is at capacity",
+                        cause="capacity",
+                        group=group,
+                        channel=queue.name,
                     )
             if not again:
                 return

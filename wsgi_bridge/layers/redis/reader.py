@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ResponseError
 
+from wsgi_bridge.events.layers import REDIS_THREAD_FAILED
 from wsgi_bridge.exceptions import ChannelLayerUnavailable
 from wsgi_bridge.layers.base import _Waiter
 from wsgi_bridge.layers.redis.connection import Command, Link, LinkLost, command
@@ -105,8 +106,14 @@ class Reader:
                 self._receive()
             except ChannelLayerUnavailable:
                 self._parked.wait(self._shard.health.delay() or 0.01)
-            except Exception:
-                logger.exception("the receiving thread of %s failed", self._shard.name)
+            except Exception as exc:
+                REDIS_THREAD_FAILED.log(
+                    logger,
+                    "the receiving thread of %(shard)s failed",
+                    cause=exc,
+                    exc_info=True,
+                    shard=self._shard.name,
+                )
                 self._hang_up()
                 self._parked.wait(1.0)
         self._hang_up()

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeVar
 
+from wsgi_bridge.events.layers import REDIS_MEMBERS_STALE
 from wsgi_bridge.exceptions import ChannelLayerUnavailable
 from wsgi_bridge.layers.redis.codec import Undecodable, read_double
 from wsgi_bridge.layers.redis.core import Request
@@ -114,7 +115,12 @@ class ReaderOperations(GroupOperations):
             try:
                 return self._changes(queue)
             except ChannelLayerUnavailable as exc:
-                logger.warning("members behind %s are as last known: %s", queue.name, exc)
+                REDIS_MEMBERS_STALE.log(
+                    logger,
+                    "members behind %(channel)s are as last known: %(cause)s",
+                    cause=exc,
+                    channel=queue.name,
+                )
         return None
 
     def _changes(self, queue: LocalQueue) -> Fetched:

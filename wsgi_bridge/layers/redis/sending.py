@@ -15,6 +15,7 @@ from typing import Any
 from redis.exceptions import OutOfMemoryError, ResponseError
 
 from wsgi_bridge.copying import copy_message
+from wsgi_bridge.events.layers import REDIS_MESSAGE_LOST, REDIS_OUT_OF_MEMORY
 from wsgi_bridge.exceptions import ChannelFull, ChannelLayerError, ChannelLayerUnavailable
 from wsgi_bridge.layers.concurrency import can_wait
 from wsgi_bridge.layers.redis.connection import Command
@@ -91,7 +92,12 @@ class SendOperations(ReaderOperations):
         if reply == 1:
             return None
         if isinstance(reply, OutOfMemoryError) or "OOM" in str(reply):
-            logger.warning("Redis is out of memory: channel %s is full", channel)
+            REDIS_OUT_OF_MEMORY.log(
+                logger,
+                "Redis is out of memory: channel %(channel)s is full",
+                cause="maxmemory",
+                channel=channel,
+            )
             return ChannelFull(channel)
         if isinstance(reply, ChannelLayerError):
             return reply
@@ -113,6 +119,8 @@ class SendOperations(ReaderOperations):
                 return
             if isinstance(error, ChannelFull):
                 target.full_until = time.monotonic() + FULL_FOR
-            logger.warning("a message to %s was lost: %s", channel, error)
+            REDIS_MESSAGE_LOST.log(
+                logger, "a message to %(channel)s was lost: %(cause)s", cause=error, channel=channel
+            )
 
         target.shard.keeper.post(call, done)

@@ -1,0 +1,140 @@
+"""What the gunicorn workers say. Its own words are those of `wsgi_bridge.events`."""
+
+from logging import ERROR, WARNING
+
+from wsgi_bridge.events.event import EACH, Event
+
+HTTP_INVALID_REQUEST = Event(
+    "http.invalid_request",
+    WARNING,
+    "A request was refused as it is: malformed, too large, too slow, or of a kind that is not "
+    "served. The cause says which.",
+    "Nothing: the internet is like this. If it is a client of yours, mend it.",
+    ("ip",),
+)
+HTTP_SLOW_CLIENT = Event(
+    "http.slow_client",
+    WARNING,
+    "A client does not read a response that its consumer streams without a window; it was cut off.",
+    "See [slow clients](../topics/slow-clients.md): stream with a flow channel.",
+    ("request",),
+)
+HTTP_HOOK_FAILED = Event(
+    "http.hook_failed",
+    ERROR,
+    "gunicorn's `post_request` hook raised; the response is out.",
+    "Mend the hook.",
+)
+TLS_HANDSHAKE_FAILED = Event(
+    "tls.handshake_failed",
+    WARNING,
+    "A client and the server did not agree on TLS.",
+    "Nothing, if they are few: scanners. Else see `ssl_version`, `ciphers` and the certificate.",
+    ("ip",),
+)
+TLS_CERTIFICATES_KEPT = Event(
+    "tls.certificates_kept",
+    ERROR,
+    "The certificates could not be read anew at a reload: those of before are used on.",
+    "Mend the files, and reload again.",
+    lines=EACH,
+)
+CONNECTION_ADDRESS_FULL = Event(
+    "connection.address_full",
+    WARNING,
+    "An address has `max_connections_per_address`, and gets no more. Once until it has none left.",
+    "If it is a proxy or an office, trust it (`forwarded_allow_ips`) or allow more.",
+    ("ip", "limit"),
+)
+CONNECTION_ACCEPT_PAUSED = Event(
+    "connection.accept_paused",
+    ERROR,
+    "The process or the system is out of descriptors: open connections go on, new ones wait in "
+    "the backlog. Once until it is over.",
+    "Raise the limit of open files (`ulimit -n`, systemd's `LimitNOFILE`), or have more workers.",
+)
+WORKER_UNFINISHED = Event(
+    "worker.unfinished",
+    WARNING,
+    "A worker ends at its `graceful_timeout` with connections or consumers unfinished.",
+    "Give `graceful_timeout` what the longest of them needs; see [stopping](../topics/stop.md).",
+    ("connections", "consumers"),
+    lines=EACH,
+)
+WORKER_CONSUMER_UNFINISHED = Event(
+    "worker.consumer_unfinished",
+    WARNING,
+    "A consumer in a native thread was not done when its worker ended, and ends with it.",
+    "Give `graceful_timeout` more, or have the consumer take less.",
+    ("consumer",),
+    lines=EACH,
+)
+WORKER_KILLED_BUSY = Event(
+    "worker.killed_busy",
+    ERROR,
+    "A worker of `SplitWorker` died while it was at consumers; those who wait are told.",
+    "`busy` names them. SIGKILL is often the kernel, out of memory.",
+    ("pid", "busy"),
+    lines=EACH,
+)
+WORKER_SITE_NOT_LOADED = Event(
+    "worker.site_not_loaded",
+    ERROR,
+    "A worker cannot load the site after a reload; it is tried again, and servers stay.",
+    "Mend the site; the traceback says where.",
+    lines=EACH,
+)
+WORKER_NO_SERVERS = Event(
+    "worker.no_servers",
+    WARNING,
+    "No worker holds sockets any more: one that runs consumers ends so that a server is made.",
+    "Find out why the servers ended.",
+    lines=EACH,
+)
+WORKER_LEAST = Event(
+    "worker.least",
+    WARNING,
+    "Fewer workers were asked for than `SplitWorker` needs; none is ended.",
+    "Stop asking (`TTOU`), or set `ASGI_SERVERS` lower.",
+    ("workers",),
+    lines=EACH,
+)
+WORKER_SERVERS_INVALID = Event(
+    "worker.servers_invalid",
+    ERROR,
+    "`ASGI_SERVERS` cannot be used, at a reload; the default is.",
+    "Mend its value.",
+    lines=EACH,
+)
+WORKER_TOO_FEW = Event(
+    "worker.too_few",
+    ERROR,
+    "A reload asks for fewer workers than `SplitWorker` needs; one more is made.",
+    "Mend `workers`.",
+    ("workers",),
+    lines=EACH,
+)
+SETTING_WITHOUT_EFFECT = Event(
+    "setting.without_effect",
+    WARNING,
+    "A setting of gunicorn's has no effect with this worker.",
+    "Leave it out; [settings](settings.md) says what there is instead.",
+    ("setting", "worker"),
+    lines=EACH,
+)
+LAYER_NOT_SHARED = Event(
+    "layer.not_shared",
+    WARNING,
+    "Several workers with the memory layer: a group reaches only the sockets of its own worker.",
+    "Name a layer that joins them, such as `CHANNEL_LAYER=ipc://mysite`.",
+    ("workers",),
+    lines=EACH,
+)
+LAYER_NOT_USED = Event(
+    "layer.not_used",
+    WARNING,
+    "The layer that the site gives to `Bridge` is not used under `SplitWorker`: servers do not "
+    "load the site.",
+    "Set `CHANNEL_LAYER`.",
+    lines=EACH,
+)
