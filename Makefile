@@ -23,7 +23,7 @@ BENCH_STAMP := $(VENV)/made-bench-$(SUM)
 VERSION ?= 23.0.0
 TESTS ?=
 .PHONY: help demo test test-gunicorn test-gunicorns test-core test-patched test-servers test-uwsgi coverage lint \
-        format bench conformance audit fuzz slowloris docs clean
+        format bench conformance audit fuzz slowloris soak docs clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -114,6 +114,13 @@ fuzz: | $(STAMP) ## try made-up input for a minute each (ARGS="TARGET --seconds 
 
 slowloris: | $(STAMP) ## attack a worker with 2,000 slow clients for a minute (ARGS)
 	$(BIN)/python -m tests.slowloris $(ARGS)
+
+# It writes REPORT.md and REPORT.svg, and REPORT.log if there is something wrong.
+REPORT ?= build/soak
+SECONDS ?= 1800
+soak: WORKER = gunicorn_asgi.Worker
+soak: | $(STAMP) ## keep a site under mixed traffic for half an hour (SECONDS, WORKER, REPORT, ARGS)
+	$(BIN)/python -m tests.soak --seconds $(SECONDS) --worker $(WORKER) --report $(REPORT) $(ARGS)
 
 docs: | $(STAMP) ## build the documentation into docs/_build/html
 	$(BIN)/sphinx-build -q -W --keep-going -n -b html -d docs/_build/doctrees docs docs/_build/html
