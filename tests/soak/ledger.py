@@ -87,6 +87,10 @@ class Ledger:
         """Return how many failures of each kind something explains."""
         return Counter(each.kind for each in self.failures if self.excuse(each))
 
+    def has_ended(self, kind: str) -> bool:
+        """Whether there was a visit of a kind, well or not."""
+        return bool(self.visits[kind]) or any(each.kind == kind for each in self.failures)
+
     def percentile(self, part: float, since: float = 0.0, until: float = float("inf")) -> float:
         """Return the latency that this part of the pages did not exceed, in seconds."""
         found = sorted(took for at, took in self.latencies if since <= at < until)

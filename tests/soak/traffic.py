@@ -20,7 +20,8 @@ FAILURES = (WrongAnswerError, ClosedBetweenError, ClosedSocketError, asyncio.Tim
             TimeoutError, OSError, EOFError, ValueError)  # fmt: skip
 
 
-#: Seconds that visits which have begun may take in the end. What goes on then is cut, uncounted.
+#: Seconds that visits which have begun may take in the end. What goes on then is cut, uncounted,
+#: unless it is the first visit of its kind.
 LAST_SECONDS = 5.0
 
 
@@ -59,21 +60,25 @@ class Traffic:
             self.mistakes.append(exc)
 
     async def _visit_all(self) -> None:
-        coming = [
-            asyncio.ensure_future(self._come(kind, random.Random(f"{self._seed} {kind.name} {n}")))
+        coming = {
+            asyncio.ensure_future(self._come(kind, self._chance(kind, n))): kind
             for kind in KINDS
             for n in range(max(1, round(kind.visitors * self._scale)))
-        ]
+        }
         ended = asyncio.ensure_future(self._ending.wait())
         done, _ = await asyncio.wait([ended, *coming], return_when=asyncio.FIRST_COMPLETED)
         for visitor in done - {ended}:
             visitor.result()  # none ends before it is told, unless by a mistake
-        done, late = await asyncio.wait(coming, timeout=LAST_SECONDS)
+        _, late = await asyncio.wait(coming, timeout=LAST_SECONDS)
         for visitor in late:
-            visitor.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
-        for visitor in done:
-            visitor.result()
+            if self.ledger.has_ended(coming[visitor].name):
+                visitor.cancel()
+        for result in await asyncio.gather(*coming, return_exceptions=True):
+            if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
+                raise result
+
+    def _chance(self, kind: Kind, number: int) -> random.Random:
+        return random.Random(f"{self._seed} {kind.name} {number}")
 
     async def _come(self, kind: Kind, chance: random.Random) -> None:
         """Come again and again, until told to end."""
