@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from tests.benchmarks.bench import Scenario
+from tests.benchmarks.crowds import CROWD_CLAIMS, CROWDS
 from tests.benchmarks.loads import Load, wrk
 from tests.benchmarks.scenarios import (
     CLAIMS,
@@ -84,8 +85,12 @@ ARRANGEMENTS = (
         (_split("echo_bridge"), uvicorn("uvicorn", "echo_asgi", *NO_DEFLATE)),
     ),
 )
-ALL_SCENARIOS = (*SCENARIOS, *ARRANGEMENTS)
-ALL_FAMILIES = {**FAMILIES, "arrangements": [scenario.name for scenario in ARRANGEMENTS]}
+ALL_SCENARIOS = (*SCENARIOS, *ARRANGEMENTS, *CROWDS)
+ALL_FAMILIES = {
+    **FAMILIES,
+    "arrangements": [scenario.name for scenario in ARRANGEMENTS],
+    "crowds": [scenario.name for scenario in CROWDS],
+}
 ALL_CLAIMS = (
     *CLAIMS,
     Claim("threads", "cost", "gunicorn gthread", at_least=2.0),
@@ -93,4 +98,5 @@ ALL_CLAIMS = (
     # Ten times as many.
     Claim("split-redis", "throughput", rate=10 * FORMER_RATE, server="ours, split"),
     Claim("split-echo", "throughput", "uvicorn", at_least=0.7, server="ours, split"),
+    *CROWD_CLAIMS,
 )

@@ -78,7 +78,8 @@ class Scenario:
     load: LoadMaker
     servers: tuple[Server, ...]
     table: str = "servers"
-    """A member of TABLES in report.py. Those of memory and idle are measured in their own way."""
+    """A member of TABLES in report.py. Those of memory, crowd and idle are measured in their own
+    way."""
     is_pinned: bool = True
     """Whether server and load have a core each; else both may use all."""
     is_default: bool = True
@@ -95,7 +96,8 @@ class Bench:
 
     def run(self, scenario: Scenario) -> dict[str, list[Sample]]:
         """Return the samples of each server of `scenario`, by its name; blocks for all rounds."""
-        rounds = self._memory_rounds if scenario.table == "memory" else self._load_rounds
+        is_of_memory = scenario.table in ("memory", "crowd")
+        rounds = self._memory_rounds if is_of_memory else self._load_rounds
         samples: dict[str, list[Sample]] = {server.name: [] for server in scenario.servers}
         for name, sample in rounds(scenario):
             logger.info("%s, %s: %s", scenario.name, name, sample.summary)
@@ -132,11 +134,12 @@ class Bench:
                     yield server.name, self._filled(scenario, started)
 
     def _filled(self, scenario: Scenario, server: Running) -> Sample:
-        with websocket_client("idle", server, self.load_core, sockets=FIRST_SOCKETS):
+        core = self.load_core if scenario.is_pinned else None
+        with websocket_client("idle", server, core, sockets=FIRST_SOCKETS * len(server.pids)):
             pass
         time.sleep(WARM_UP_SECONDS)
         before = cpu.memory(server.pids)
-        with scenario.load(server, self.load_core) as load:
+        with scenario.load(server, core) as load:
             seen = load(SETTLE_SECONDS)
             taken = cpu.memory(server.pids) - before
         return Sample(seen, memory=taken / seen.operations)
@@ -148,7 +151,7 @@ class Bench:
 def websocket_client(
     mode: str, server: Running, core: int | None, *, sockets: int, deflate: bool = False
 ) -> Client:
-    """Return a websocket_client.py with open sockets; `mode` is echo, group or idle."""
+    """Return a websocket_client.py with open sockets; `mode` is echo, group, idle or pinged."""
     flags = ["--deflate"] * deflate
     module = "tests.benchmarks.websocket_client"
     return Client(module, mode, server.port, sockets, *flags, core=core)

@@ -36,6 +36,7 @@ class Measure:
 MEASURES = {
     "cost": Measure("CPU per operation", lambda sample: sample.cost),
     "p50": Measure("time to the last receiver", lambda sample: sample.load.p50),
+    "p99": Measure("p99 of a page", lambda sample: sample.load.p99, "ms", 1e-3),
     "memory": Measure("memory per socket", lambda sample: sample.memory, "KB", KB),
     "throughput": Measure("operations a second", lambda sample: 1 / sample.rate),
     "rate": Measure("round trips a second", lambda sample: 1 / sample.rate),
@@ -112,6 +113,18 @@ def _memory_rows(scenario: Scenario, samples: Samples) -> Iterator[Row]:
         yield name, *_spread([sample.memory / KB for sample in rounds], ".1f")
 
 
+def _crowd_rows(scenario: Scenario, samples: Samples) -> Iterator[Row]:
+    """Yield what sockets take, and what who asks for pages has of them."""
+    yield "server", "KB each", "lowest to highest", "page p50 ms", "p99 ms", "lowest to highest"
+    for name, rounds in samples.items():
+        yield (
+            name,
+            *_spread([sample.memory / KB for sample in rounds], ".1f"),
+            f"{median(rounds, lambda sample: sample.load.p50) * 1e3:.2f}",
+            *_spread([sample.load.p99 * 1e3 for sample in rounds], ".2f"),
+        )
+
+
 def _idle_rows(scenario: Scenario, samples: Samples) -> Iterator[Row]:
     yield "processes", "% of a core each", "lowest to highest"
     for name, rounds in samples.items():
@@ -128,6 +141,7 @@ TABLES: dict[str, Rows] = {
     "servers": _server_rows,
     "layers": _layer_rows,
     "memory": _memory_rows,
+    "crowd": _crowd_rows,
     "idle": _idle_rows,
 }
 

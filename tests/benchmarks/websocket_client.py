@@ -2,13 +2,14 @@
 
 Closed loops over raw non-blocking sockets and epoll; every byte that comes back is checked.
 
-    python -m tests.benchmarks.websocket_client echo|group|idle PORT SOCKETS [--deflate]
+    python -m tests.benchmarks.websocket_client echo|group|idle|pinged PORT SOCKETS [--deflate]
 
 It opens its sockets, and then does what child.py says.
 """
 
 import argparse
 import gc
+import os
 import select
 import sys
 import time
@@ -30,6 +31,8 @@ from tests.benchmarks.websocket_wire import (
 )
 
 PAYLOAD_BYTES = 100
+# The nice value of who only waits.
+POLITENESS = 10
 
 
 class EchoLoad:
@@ -135,6 +138,27 @@ class IdleLoad:
         return len(self.by_descriptor), [0.0]
 
 
+class PingedLoad:
+    """Idle sockets, of which those that were pinged are counted. Gives way to its core's others."""
+
+    path = "/echo"
+
+    def __init__(self, connections: list[Connection], deflate: bool):
+        self.by_descriptor = _by_descriptor(connections)
+        os.nice(POLITENESS)
+
+    def run(self, seconds: float) -> tuple[int, list[float]]:
+        """Return the number of sockets that were pinged, and when each was for the first time."""
+        begun = time.perf_counter()
+        first: dict[int, float] = {}
+        with _epoll(self.by_descriptor) as poll:
+            while (left := begun + seconds - time.perf_counter()) > 0:
+                for descriptor, _ in poll.poll(left):
+                    self.by_descriptor[descriptor].read()
+                    first.setdefault(descriptor, time.perf_counter() - begun)
+        return len(first), list(first.values()) or [0.0]
+
+
 def _by_descriptor(connections: Iterable[Connection]) -> dict[int, Connection]:
     return {connection.sock.fileno(): connection for connection in connections}
 
@@ -158,7 +182,7 @@ def _answered(poll: select.epoll, by_descriptor: dict[int, Connection]) -> Itera
             yield connection
 
 
-LOADS = {"echo": EchoLoad, "group": GroupLoad, "idle": IdleLoad}
+LOADS = {"echo": EchoLoad, "group": GroupLoad, "idle": IdleLoad, "pinged": PingedLoad}
 
 
 def main(arguments: list[str]) -> None:
