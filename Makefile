@@ -41,7 +41,7 @@ demo: | $(STAMP) ## serve the demonstration site (HOST, PORT, WORKER)
 	@cd docs/demo && exec $(abspath $(BIN))/gunicorn -k $(WORKER) -w 3 --threads 24 \
 	    -b $(HOST):$(PORT) demo:application
 
-test: test-core test-patched test-servers ## run all tests: plain, monkey-patched, real servers, browser
+test: test-core test-patched test-servers test-gunicorns ## run all tests: plain, patched, real servers, other gunicorns
 
 test-core: | $(STAMP)
 	@tools/need redis-server
@@ -66,16 +66,21 @@ test-patched: | $(STAMP)
 
 # The versions of gunicorn whose worker contract is the same: the oldest that is taken, and others.
 OTHER_GUNICORNS := 21.2.0 23.0.0 25.0.3
-BESIDE_GUNICORN := $(addprefix tests/integration/test_, http.py http_life.py life_cycle_websocket.py tls.py split.py)
+BESIDE_GUNICORN := $(addprefix tests/integration/test_, http.py http_life.py life_cycle.py life_cycle_websocket.py tls.py split.py)
+# Requests, streams and WebSockets of workers that come and go (TTIN, TTOU, HUP, KILL, TERM), and of a split that ends.
+SMOKE := tests/integration/test_life_cycle.py -k "(come_and_go and greenlets) or (finish and split)"
 
-test-gunicorn: | $(STAMP) ## run real servers on another gunicorn (VERSION, TESTS)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade \
-	    --target $(VENV)/gunicorn-$(VERSION) gunicorn==$(VERSION)
-	PYTHONPATH=$(abspath $(VENV))/gunicorn-$(VERSION) $(BIN)/python -m pytest -q $(or $(TESTS),$(BESIDE_GUNICORN))
+# Fetched once.
+$(VENV)/gunicorn-%/made: | $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(@D) gunicorn==$*
+	@touch $@
 
-test-gunicorns: | $(STAMP) ## run the life-cycle tests on older gunicorns
-	@for version in $(OTHER_GUNICORNS); do $(MAKE) --no-print-directory test-gunicorn VERSION=$$version \
-	    TESTS=tests/integration/test_http_life.py || exit 1; done
+test-gunicorn: $(VENV)/gunicorn-$(VERSION)/made ## run real servers on another gunicorn (VERSION, TESTS)
+	PYTHONPATH=$(abspath $(<D)) $(BIN)/python -m pytest -q $(or $(TESTS),$(BESIDE_GUNICORN))
+
+test-gunicorns: $(OTHER_GUNICORNS:%=$(VENV)/gunicorn-%/made) ## run a few tests of the life cycle on older gunicorns
+	@for made in $^; do echo "on $$(basename $$(dirname $$made))"; \
+	    PYTHONPATH=$$(realpath $$(dirname $$made)) $(BIN)/python -m pytest -q $(SMOKE) || exit 1; done
 
 # One after another: they measure memory and time, and two browsers fill two cores.
 test-servers: $(UWSGI) | $(STAMP)
