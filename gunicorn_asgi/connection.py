@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 from gunicorn_asgi.events import HTTP_INVALID_REQUEST
 from gunicorn_asgi.reader import RequestReader
 from gunicorn_asgi.request import Request, RequestError
-from gunicorn_asgi.request_at_work import RequestAtWork
 from gunicorn_asgi.upgrade import open_websocket
 from wsgi_bridge.protocols.handshake import HandshakeError
 from wsgi_bridge.protocols.http import WAITING, HttpExchange, error_response
 from wsgi_bridge.server.body_clock import BodyClock
 from wsgi_bridge.server.outbound import Outbound, Socket
+from wsgi_bridge.server.request_at_work import RequestAtWork
 from wsgi_bridge.server.server import NEVER
 
 if TYPE_CHECKING:

@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     options = Options(
         app=given.app or "",
+        http=" ".join(given.http),
         consumers=given.consumers,
         terminators=given.terminators,
         threads=given.threads,
@@ -111,6 +112,15 @@ def _parser() -> _Parser:
         metavar="URL",
         default="",
         help="of the channel layer, such as redis://localhost (default: ipc, of this uWSGI's own)",
+    )
+    parser.add_argument(
+        "--http",
+        metavar="PATH",
+        action="append",
+        type=_prefix,
+        default=[],
+        help="hand plain requests under this path over as well, of a site that is a Bridge or uses "
+        "HandOff: long polls, streams of events, slow downloads; again for more",
     )
     parser.add_argument(
         "--prefix",

@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 
 # Seconds between two looks at what is left while the mule drains.
 DRAIN_STEP = 0.05
+# Seconds beyond graceful_timeout: a terminator that needs all of it cuts what is left, and who is
+# cut off is to hear that.
+LAST_WORDS = 1.0
 # Seconds that terminators have to notice a stop that is theirs too.
 RETIRE_TIMEOUT = 1.0
 
@@ -98,7 +101,7 @@ def _consume(runtime: Runtime, bridge: Bridge, seat: Seat, stop: Stop, software:
     seat.begin()
     logger.info("running consumers")
     stop.wait()
-    deadline = time.monotonic() + runtime.options.graceful_timeout
+    deadline = time.monotonic() + runtime.options.graceful_timeout + LAST_WORDS
     _serve_out(runtime.presence, layer, worker.channels, deadline)
     threads.stop()
     if not threads.join(max(0.0, deadline - time.monotonic())):

@@ -69,8 +69,11 @@ def _needs() -> Iterator[str]:
     )
     for router in _ROUTERS:
         yield _explain(
-            f"uWSGI's {router} router forwards the frames of a WebSocket only if told so.",
-            *(f"if-opt = {router}", "http-websockets = true", "endif ="),
+            f"uWSGI's {router} router forwards frames and chunked bodies only if told so.",
+            f"if-opt = {router}",
+            "http-websockets = true",
+            "http-chunked-input = true",
+            "endif =",
         )
 
 

@@ -3,6 +3,7 @@
 A worker of any kind (processes, threads, gevent) does the same, within a millisecond:
 
 - what asks for a WebSocket is checked; what cannot be one is answered here, by the site's server
+- of a plain request the body is read first: uWSGI has the beginning of it already
 - the descriptor goes into the queue, where a terminator takes it
 - /dev/null takes its place: uWSGI reads on from a descriptor of its http11-socket, and would steal
   frames, and it writes its own answer to whatever there is
@@ -13,20 +14,23 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgpack
 
+from uwsgi_asgi.body import read_body, serve_chunks
 from uwsgi_asgi.message import BadRequest, check_framing, to_message
-from uwsgi_asgi.options import QUEUE_VARIABLE
+from uwsgi_asgi.options import QUEUE_VARIABLE, load_options
 from uwsgi_asgi.queue import ConnectionQueue
 from wsgi_bridge.protocols.handshake import HandshakeError, read_handshake
 
 if TYPE_CHECKING:
     from wsgi_bridge.bridge import Bridge
 
-__all__ = ["WEBSOCKET", "HandOff", "hand_off_of_bridge"]
+__all__ = ["HTTP", "WEBSOCKET", "HandOff", "hand_off_of_bridge"]
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +40,9 @@ WsgiApp = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 #: The kinds of what is handed over.
 WEBSOCKET = "websocket"
+HTTP = "http"
 
+HTTP_REQUEST = "http.request"
 _PHRASES = {
     400: "400 Bad Request",
     405: "405 Method Not Allowed",
@@ -54,34 +60,56 @@ class HandOff:
         application = HandOff(get_wsgi_application())
 
     For a site whose callable is no Bridge; a Bridge does this by itself. ``paths``: prefixes of the
-    paths whose WebSockets are handed over, all of them unless given. Under another server than
+    paths whose WebSockets are handed over, all of them unless given. ``http``: prefixes of those
+    whose plain requests are, beside those of the fragment's `--http`. Under another server than
     uWSGI, and without the fragment, everything is left to ``app``.
     """
 
-    def __init__(self, app: WsgiApp, *, paths: Iterable[str] = ("",)) -> None:
+    def __init__(
+        self, app: WsgiApp, *, paths: str | Iterable[str] = "", http: str | Iterable[str] = ()
+    ) -> None:
         self.app = app
         self._paths = (paths,) if isinstance(paths, str) else tuple(paths)
+        self._http = (http,) if isinstance(http, str) else tuple(http)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve a request."""
+        worker = find_worker()
+        if worker is None:
+            return self.app(environ, start_response)
+        path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
         if "HTTP_UPGRADE" in environ and asks_for_websocket(environ):
-            path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-            queue = find_queue()
-            if queue is not None and path.startswith(self._paths):
-                return hand_websocket_off(queue, environ, start_response)
-        return self.app(environ, start_response)
+            if path.startswith(self._paths):
+                return hand_websocket_off(worker.queue, environ, start_response)
+        elif path.startswith(self._http + worker.http):
+            return hand_request_off(worker.queue, environ, start_response)
+        return leave(self.app, environ, start_response)
 
 
 def hand_off_of_bridge(
     bridge: Bridge, environ: Environ, start_response: StartResponse
 ) -> Iterable[bytes] | None:
-    """Hand over what a Bridge is to serve in its place; None to leave it to the Bridge."""
-    if "HTTP_UPGRADE" not in environ or not asks_for_websocket(environ):
+    """Hand over what a Bridge is to serve in its place; None to leave it to the Bridge.
+
+    That is what it has a route for, and the plain requests of the fragment's `--http`.
+    """
+    worker = find_worker()
+    if worker is None:
         return None
-    queue = find_queue()
-    if queue is None or not bridge.router.accepts_websocket(to_message(environ, is_websocket=True)):
+    router = bridge.router
+    if "HTTP_UPGRADE" in environ and asks_for_websocket(environ):
+        if router.accepts_websocket(to_message(environ, is_websocket=True)):
+            return hand_websocket_off(worker.queue, environ, start_response)
         return None
-    return hand_websocket_off(queue, environ, start_response)
+    path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    if path.startswith(worker.http) or (
+        HTTP_REQUEST in router.channels
+        and router.match(HTTP_REQUEST, to_message(environ, is_websocket=False)) is not None
+    ):
+        return hand_request_off(worker.queue, environ, start_response)
+    if "HTTP_TRANSFER_ENCODING" in environ:
+        return leave(bridge.app, environ, start_response)
+    return None
 
 
 def asks_for_websocket(environ: Environ) -> bool:
@@ -112,7 +140,43 @@ def hand_websocket_off(
     return []
 
 
-def hand_over(queue: ConnectionQueue, kind: str, message: dict[str, Any]) -> bool:
+def hand_request_off(
+    queue: ConnectionQueue,
+    environ: Environ,
+    start_response: StartResponse,
+    *,
+    has_root: bool = True,
+) -> Iterable[bytes]:
+    """Hand the connection of a plain request over, when its body is there, or answer it."""
+    message = to_message(environ, is_websocket=False, has_root=has_root)
+    try:
+        check_framing(environ)
+        message["body"], file = read_body(environ)
+        with file or nullcontext():
+            files = () if file is None else (file.fileno(),)
+            if not hand_over(queue, HTTP, message, files):
+                return refuse(start_response, 503, "no terminator takes it", [RETRY_AFTER])
+    except BadRequest as exc:
+        return refuse(start_response, exc.status, str(exc))
+    # For uWSGI's log: what the answer is will be known later, and elsewhere.
+    start_response("202 Accepted", [])
+    return []
+
+
+def leave(app: WsgiApp, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """Leave a request to the site: with a body that it can read, if there is one."""
+    if "HTTP_TRANSFER_ENCODING" in environ:
+        try:
+            check_framing(environ)
+        except BadRequest as exc:
+            return refuse(start_response, exc.status, str(exc))
+        serve_chunks(environ)
+    return app(environ, start_response)
+
+
+def hand_over(
+    queue: ConnectionQueue, kind: str, message: dict[str, Any], files: Sequence[int] = ()
+) -> bool:
     """Give the connection of the present request away; False if nobody takes it now.
 
     Raises BadRequest for a head that is too large.
@@ -121,7 +185,7 @@ def hand_over(queue: ConnectionQueue, kind: str, message: dict[str, Any]) -> boo
 
     descriptor = uwsgi.connection_fd()
     try:
-        if not queue.put(msgpack.packb([kind, message]), [descriptor]):
+        if not queue.put(msgpack.packb([kind, message]), [descriptor, *files]):
             logger.warning("the queue of the terminators is full: %s is refused", message["path"])
             return False
     except ValueError as exc:
@@ -144,15 +208,24 @@ def refuse(
     return [content]
 
 
-# The queue of this process, looked for once; None: there is none.
-_found: list[ConnectionQueue | None] = []
+@dataclass(frozen=True)
+class Worker:
+    """What a worker of uWSGI needs to know. ``http``: prefixes of what is handed over."""
+
+    queue: ConnectionQueue
+    http: tuple[str, ...] = ()
 
 
-def find_queue() -> ConnectionQueue | None:
-    """Return the queue that the master has made; None under any other server."""
+# That of this process, looked for once; None: it is no worker of uWSGI.
+_found: list[Worker | None] = []
+
+
+def find_worker() -> Worker | None:
+    """Return what the master has prepared; None under any other server."""
     if not _found:
         text = os.environ.get(QUEUE_VARIABLE)
-        _found.append(ConnectionQueue.find(text) if text else None)
+        queue = ConnectionQueue.find(text) if text else None
+        _found.append(None if queue is None else Worker(queue, load_options().prefixes))
     return _found[0]
 
 

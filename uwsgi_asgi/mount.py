@@ -1,4 +1,4 @@
-"""What the fragment mounts on a prefix: an app that hands every WebSocket there over.
+"""What the fragment mounts on a prefix: an app that hands everything there over.
 
 So the site's own `module` stays as it is. uWSGI loads this file as an app of its own.
 """
@@ -11,7 +11,8 @@ from uwsgi_asgi.handoff import (
     Environ,
     StartResponse,
     asks_for_websocket,
-    find_queue,
+    find_worker,
+    hand_request_off,
     hand_websocket_off,
     refuse,
 )
@@ -19,9 +20,9 @@ from uwsgi_asgi.handoff import (
 
 def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     """Hand a request over."""
-    queue = find_queue()
-    if queue is None:
+    worker = find_worker()
+    if worker is None:
         return refuse(start_response, 503, "uwsgi_asgi.master was not imported")
     if "HTTP_UPGRADE" in environ and asks_for_websocket(environ):
-        return hand_websocket_off(queue, environ, start_response, has_root=False)
-    return refuse(start_response, 426, "this is for WebSockets", [("Upgrade", "websocket")])
+        return hand_websocket_off(worker.queue, environ, start_response, has_root=False)
+    return hand_request_off(worker.queue, environ, start_response, has_root=False)

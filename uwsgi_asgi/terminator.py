@@ -20,6 +20,8 @@ import msgpack
 from gevent import hub
 from gevent.event import Event
 
+from uwsgi_asgi.handoff import WEBSOCKET
+from uwsgi_asgi.http import HttpConnections
 from uwsgi_asgi.runtime import Runtime
 from wsgi_bridge.layers import open_layer
 from wsgi_bridge.protocols.handshake import HandshakeError
@@ -52,6 +54,7 @@ class Terminator:
     def __init__(self, runtime: Runtime, server: ProtocolServer) -> None:
         self.server = server
         self.sockets = WebSockets(server)
+        self.http = HttpConnections(server)
         self._queue = runtime.queue
         self._take_at_once = MAX_TAKE if runtime.options.terminators == 1 else 1
         self._most = limit_connections(runtime.options.max_connections, logger, "max_connections")
@@ -75,7 +78,9 @@ class Terminator:
         return not self.server.counters.connections
 
     def close(self) -> None:
-        """End at once."""
+        """End at once, and so that nobody takes what is cut for the whole."""
+        for connection in list(self.http.connections):
+            connection.out.give_up()
         self._watcher.stop()
         self._watcher.close()
         if self._timer is not None:
@@ -102,19 +107,23 @@ class Terminator:
     def _begin(self, packet: bytes, descriptors: list[int]) -> None:
         """Own a connection, whatever it was meant for."""
         try:
-            _, message = msgpack.unpackb(packet)
+            kind, message = msgpack.unpackb(packet)
             sock = Connection(self.server, descriptors[0])
+            body = os.fdopen(descriptors[1], "rb", 0) if descriptors[1:] else None
         except (ValueError, IndexError, OSError):
             logger.exception("what came through the queue is no connection")
             for descriptor in descriptors:
                 os.close(descriptor)
             return
-        self._open_websocket(sock, message)
+        watcher = self.server.loop.io(sock.fileno(), READ)
+        if kind == WEBSOCKET:
+            self._open_websocket(sock, watcher, message)
+        else:
+            self.http.open(sock, watcher, message, body)
 
-    def _open_websocket(self, sock: Connection, message: dict[str, Any]) -> None:
+    def _open_websocket(self, sock: Connection, watcher: Any, message: dict[str, Any]) -> None:
         method = message.pop("method")
         message["order"] = 0
-        watcher = self.server.loop.io(sock.fileno(), READ)
         try:
             handshake = self.sockets.check_handshake(message, method)
         except HandshakeError as exc:

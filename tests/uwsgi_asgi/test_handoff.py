@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 import sys
@@ -35,7 +36,7 @@ bridge = Bridge(site, [route("websocket.receive", print, path="^/ws$")])
 @pytest.fixture
 def queue(monkeypatch):
     made = ConnectionQueue.make()
-    monkeypatch.setattr(handoff, "_found", [made])
+    monkeypatch.setattr(handoff, "_found", [handoff.Worker(made)])
     yield made
     made.close()
 
@@ -144,3 +145,55 @@ def test_a_full_queue_is_503_and_the_connection_stays_uwsgis(queue, client, monk
     assert answer.headers["Retry-After"] == "1"
     os.write(sys.modules["uwsgi"].connection_fd(), b"the answer")
     assert client.recv(100) == b"the answer"
+
+
+# Plain requests
+
+
+def make_post(body, **changes):
+    changes = {"REQUEST_METHOD": "POST", "CONTENT_LENGTH": str(len(body)), **changes}
+    return make_environ(**changes, **{"wsgi.input": io.BytesIO(body)})
+
+
+@pytest.mark.parametrize("size", [0, 100, 200_000])
+def test_a_request_is_handed_over_with_its_body(queue, client, size):
+    answer = ask(HandOff(site, http="/long"), make_post(b"x" * size, PATH_INFO="/long/poll"))
+    assert (answer.status, answer.content) == ("202 Accepted", b"")
+    packet, [descriptor, *files] = queue.take()
+    os.close(descriptor)
+    kind, message = msgpack.unpackb(packet)
+    body = message["body"]
+    for file in files:
+        with open(file, "rb") as stream:
+            body += stream.read()
+    assert (kind, message["path"], body) == ("http", "/long/poll", b"x" * size)
+
+
+@pytest.mark.parametrize(
+    ("own", "told", "is_handed"),
+    [((), ("/a",), True), ("/a", (), True), ((), (), False), (("/b",), ("/c",), False)],
+)
+def test_only_what_is_opted_in_is(queue, client, monkeypatch, own, told, is_handed):
+    monkeypatch.setattr(handoff, "_found", [handoff.Worker(queue, told)])
+    answer = ask(HandOff(site, http=own), make_post(b"", PATH_INFO="/a"))
+    assert (answer.status == "202 Accepted") is is_handed
+    assert (hand_off_of_bridge(bridge, make_post(b"", PATH_INFO="/a"), Answer()) is not None) is (
+        "/a" in told
+    )
+
+
+def test_a_bridge_hands_over_requests_that_it_has_a_route_for(queue, client):
+    polls = Bridge(site, [route("http.request", print, path="^/poll$", method="GET")])
+    assert (
+        hand_off_of_bridge(polls, make_post(b"", PATH_INFO="/poll", REQUEST_METHOD="GET"), Answer())
+        == []
+    )
+    assert hand_off_of_bridge(polls, make_environ(PATH_INFO="/other"), Answer()) is None
+    assert hand_off_of_bridge(polls, make_post(b"", PATH_INFO="/poll"), Answer()) is None
+
+
+@pytest.mark.parametrize("app", [HandOff(site), Bridge(site)])
+def test_a_body_of_two_lengths_is_refused_also_of_what_stays(queue, client, app, monkeypatch):
+    monkeypatch.setattr("wsgi_bridge.bridge._hand_offs", [hand_off_of_bridge])
+    answer = ask(app, make_post(b"abc", HTTP_TRANSFER_ENCODING="chunked"))
+    assert answer.status == "400 Bad Request"

@@ -2,14 +2,15 @@
 
 The half of a connection that faces the layer: it makes a message of a request, and bytes of what
 the consumers reply. When an answer is complete, its connection is told to go on. All methods run in
-the hub, nothing blocks.
+the hub, nothing blocks. How requests are read, and who accepts connections, it does not know.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sized
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gunicorn_asgi.events import HTTP_SLOW_CLIENT
 from wsgi_bridge.events.server import HTTP_INVALID_RESPONSE
@@ -25,6 +26,7 @@ from wsgi_bridge.protocols.http import (
     ResponseError,
     error_response,
 )
+from wsgi_bridge.server import left_requests
 from wsgi_bridge.server.left_requests import Concerned, describe, leave_will, tell_gone
 from wsgi_bridge.server.request_body import RequestBody
 from wsgi_bridge.server.response_flow import ResponseFlow
@@ -32,13 +34,88 @@ from wsgi_bridge.server.server import NEVER
 from wsgi_bridge.streams import is_endless
 
 if TYPE_CHECKING:
-    from gunicorn_asgi.connection import HttpConnection
-    from gunicorn_asgi.request import Request
+    from wsgi_bridge.layers.base import BaseLayer
+    from wsgi_bridge.server.outbound import Outbound
+    from wsgi_bridge.server.server import ProtocolServer
+    from wsgi_bridge.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 # A consumer that streams without a flow channel may run this many write buffers ahead.
 OVERRUN_FACTOR = 4
+
+
+class Request(left_requests.Request, Protocol):
+    """A request that was read, all of it or its head."""
+
+    version: str
+    keep_alive: bool
+    forwarded: str | None
+    is_complete: bool
+    expects_continue: bool
+
+    def to_message(
+        self, reply_channel: str, scheme: str, root_path: str, client: Any, server: Any
+    ) -> dict[str, Any]:
+        """Return the ``http.request`` message."""
+
+
+class HttpSide(Protocol):
+    """What the connections of a process share."""
+
+    server: ProtocolServer
+    layer: BaseLayer
+    settings: Settings
+    loop: Any
+    clock: Callable[[], float]
+    access_log: Callable[..., None] | None
+    root_path: str
+    keepalive: float
+    is_last: bool
+
+    def count_request(self) -> bool:
+        """Count a request; whether its connection may have another."""
+
+
+class ClientSide(Protocol):
+    """The half of a connection that faces the client: its owner."""
+
+    scheme: str
+    client: Any
+    server: Any
+    deadline: float
+    is_eof: bool
+    is_left: bool
+
+    @property
+    def http(self) -> HttpSide:
+        """What it shares with others."""
+
+    @property
+    def out(self) -> Outbound:
+        """Where its answers go."""
+
+    @property
+    def queue(self) -> Sized | None:
+        """What was asked meanwhile."""
+
+    def start_reading(self) -> None:
+        """Read what the client sends, unless that is over."""
+
+    def stop_reading(self) -> None:
+        """Leave what the client sends to the kernel."""
+
+    def on_body_late(self) -> None:
+        """The client sends a body at less than the least rate."""
+
+    def go_on(self) -> None:
+        """Take the next request."""
+
+    def close_gracefully(self) -> None:
+        """Close when everything is written."""
+
+    def lose(self) -> None:
+        """The client is gone."""
 
 
 class RequestAtWork:
@@ -50,7 +127,7 @@ class RequestAtWork:
     __slots__ = ("_connection", "_flow", "_http", "_out", "_reply_channel", "_response_headers",
                  "_server", "_will", "body", "exchange", "request")  # fmt: skip
 
-    def __init__(self, connection: HttpConnection) -> None:
+    def __init__(self, connection: ClientSide) -> None:
         self._connection = connection
         self._http = connection.http
         self._server = connection.http.server
