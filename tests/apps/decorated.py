@@ -14,7 +14,9 @@ from uwsgi_asgi.decorators import (
     mulefunc,
     muleloop,
     postfork,
+    send_signal,
     set_spooler_frequency,
+    signal,
     spool,
     spoolraw,
     timer,
@@ -64,6 +66,21 @@ def beside(*args, **kwargs):
     note("beside", args, kwargs)
 
 
+@signal(17)
+def on_signal(number):
+    note("signal", number)
+
+
+def send():
+    """Send the signal as a site on uWSGI would, if this is one."""
+    try:
+        import uwsgi
+    except ImportError:
+        send_signal(17)
+    else:
+        uwsgi.signal(17)
+
+
 @lock
 def add_one(path):
     with open(path) as file:
@@ -107,6 +124,7 @@ CALLS = {
     "/third": third_time,
     "/until": until_there,
     "/beside": lambda **kwargs: beside(1, **kwargs),
+    "/signal": send,
     "/count": lambda file: count(file),
 }
 

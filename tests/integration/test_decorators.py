@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
 import signal
 import time
@@ -13,35 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.servers import Server, run_server
+from tests.integration.decorated import APP, Ledger, call, ledger
+from tests.integration.servers import run_server
 from tests.integration.workers import WorkerCommand, run_worker
 
 pytestmark = pytest.mark.integration
-APP = "tests.apps.decorated:application"
-
-
-class Ledger:
-    """What the functions have written."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def lines(self, word: str) -> list[list[str]]:
-        """Return the lines that begin with a word, without it."""
-        text = self.path.read_text() if self.path.exists() else ""
-        found = [line.split() for line in text.splitlines()]
-        return [rest for first, *rest in found if first == word]
-
-    def numbers(self, word: str) -> list[int]:
-        return sorted(int(line[0]) for line in self.lines(word))
-
-    def pids(self, word: str) -> Counter[int]:
-        return Counter(int(line[-1]) for line in self.lines(word))
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(tmp_path / "ledger")
+__all__ = ["ledger"]
 
 
 @contextlib.contextmanager
@@ -49,13 +25,6 @@ def run(ledger: Ledger, *options: str, **env: str) -> Iterator[WorkerCommand]:
     directory = ledger.path.parent
     with run_worker(APP, directory, *options, env={"LEDGER": str(ledger.path), **env}) as worker:
         yield worker
-
-
-def call(server: Server, path: str) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
-    connection.request("GET", path)
-    assert connection.getresponse().status == 200
-    connection.close()
 
 
 # Jobs
@@ -84,8 +53,10 @@ def test_a_view_under_gunicorn_spools_without_a_line_of_routing(
         for number in range(5):
             call(server, f"/once?n={number}")
         call(server, "/beside?a=b")
+        call(server, "/signal")
         server.wait_for(lambda: len(ledger.lines("once")) >= 5, "all jobs")
         server.wait_for(lambda: ledger.lines("beside"), "the call")
+        server.wait_for(lambda: ledger.lines("signal"), "the signal")
         assert ledger.lines("beside")[0][:-1] == ["(1,)", "{'a':", "'b'}"]
         assert set(ledger.pids("postfork")) >= set(ledger.pids("once"))
     assert ledger.numbers("once") == list(range(5))
