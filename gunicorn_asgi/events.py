@@ -12,13 +12,6 @@ HTTP_INVALID_REQUEST = Event(
     "Nothing: the internet is like this. If it is a client of yours, mend it.",
     ("ip",),
 )
-HTTP_SLOW_CLIENT = Event(
-    "http.slow_client",
-    WARNING,
-    "A client does not read a response that its consumer streams without a window; it was cut off.",
-    "See [slow clients](../topics/slow-clients.md): stream with a flow channel.",
-    ("request",),
-)
 HTTP_HOOK_FAILED = Event(
     "http.hook_failed",
     ERROR,

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gunicorn_asgi.request_at_work import RequestAtWork
 from wsgi_bridge.server.farewell import Farewell
+from wsgi_bridge.server.request_at_work import RequestAtWork
 
 if TYPE_CHECKING:
     from wsgi_bridge.server.server import ProtocolServer

@@ -188,8 +188,8 @@ DELAY_FAILED = Event(
 DELAY_NOT_REPEATED = Event(
     "delay.not_repeated",
     ERROR,
-    "What recurs on a channel (`Bridge.send_every`, a cron task) could not be scheduled; it is tried "
-    "again within a minute.",
+    "What recurs on a channel (`Bridge.send_every`, a cron task) could not be scheduled; it is "
+    "tried again within a minute.",
     "The cause says why.",
     ("channel",),
 )

@@ -27,6 +27,13 @@ SERVER_FEW_DESCRIPTORS = Event(
     "Raise the limit of open files (`ulimit -n`, systemd's `LimitNOFILE`).",
     ("connections", "wanted", "setting", "limit"),
 )
+HTTP_SLOW_CLIENT = Event(
+    "http.slow_client",
+    WARNING,
+    "A client does not read a response that its consumer streams without a window; it was cut off.",
+    "See [slow clients](../topics/slow-clients.md): stream with a flow channel.",
+    ("request",),
+)
 WEBSOCKET_SLOW_CLIENT = Event(
     "websocket.slow_client",
     WARNING,

@@ -12,8 +12,7 @@ from collections.abc import Callable, Sized
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from gunicorn_asgi.events import HTTP_SLOW_CLIENT
-from wsgi_bridge.events.server import HTTP_INVALID_RESPONSE
+from wsgi_bridge.events.server import HTTP_INVALID_RESPONSE, HTTP_SLOW_CLIENT
 from wsgi_bridge.exceptions import ChannelFull, ChannelLayerError, ChannelLayerUnavailable
 from wsgi_bridge.protocols.broadcast import Broadcast
 from wsgi_bridge.protocols.handshake import HandshakeError
