@@ -477,3 +477,25 @@ def test_an_answer_that_is_not_http_is_counted_and_logged_as_a_500(rig):
     rig.request()
     assert rig.counters.invalid_answers_count == 1
     assert [entry[1:3] for entry in rig.logged] == [(500, ())]
+
+
+@pytest.mark.parametrize(
+    "aside",
+    [{"early_hints": 7}, {"early_hints": [[b"a"]]}, {"early_hints": [[b"a", b"b\r\nc"]]},
+     {"body_window": "much"}, {"flow_channel": 7}, {"flow_channel": "a!b"}],
+)  # fmt: skip
+def test_an_aside_that_makes_no_sense_is_a_500_too_and_no_body_is_read_as_a_request(rig, aside):
+    client = rig.accept(post(9, "Expect: 100-continue"))
+    rig.send_on(rig.request(), **aside)
+    client.send(b"GET /smuggled HTTP/1.1\r\n\r\n")
+    assert client.read_to_end().startswith(b"HTTP/1.1 500 ")
+    assert rig.poll("http.request") is None
+    assert rig.counters.invalid_answers_count == 1
+
+
+def test_a_bad_aside_in_a_response_breaks_it_off(rig):
+    client = rig.accept(post(100_000))
+    request = rig.request()
+    rig.answer(request, more_content=True)
+    rig.send_on(request, body_window="more")
+    assert client.read_to_end().endswith(b"2\r\nok\r\n")

@@ -150,12 +150,15 @@ class HttpExchange:
         if self.state is not WAITING or self.is_http10:
             return b""
         parts = [EARLY_HINTS]
-        for name, value in headers:
-            kind = _kinds.get(name) or _add_kind(name)
-            if has_bad_byte(value):
-                raise ResponseError(f"header field {name!r} has a byte that is not allowed")
-            if kind is _PLAIN:
-                parts += (name, b": ", value, b"\r\n")
+        try:
+            for name, value in headers:
+                kind = _kinds.get(name) or _add_kind(name)
+                if has_bad_byte(value):
+                    raise ResponseError(f"header field {name!r} has a byte that is not allowed")
+                if kind is _PLAIN:
+                    parts += (name, b": ", value, b"\r\n")
+        except (TypeError, ValueError) as exc:
+            raise ResponseError(f"early hints of the wrong type: {exc}") from exc
         return b"".join((*parts, b"\r\n"))
 
     def break_off(self) -> None:
@@ -311,7 +314,12 @@ class BodyFlow:
         return self.taken < self.window
 
     def open(self, window: int) -> bytes:
-        """Widen the window to ``window`` bytes in all; return what must be written first."""
+        """Widen the window to ``window`` bytes in all; return what must be written first.
+
+        Raises ResponseError for what is no number.
+        """
+        if type(window) is not int:
+            raise ResponseError(f"body_window is a number of bytes, not {window!r}")
         self.window = max(self.window, window)
         if self.expects_continue and self.taken < self.window:
             self.expects_continue = False

@@ -219,22 +219,14 @@ class RequestAtWork:
         exchange = self.exchange
         if exchange is None:
             return
-        if "status" not in message and self._take_aside(exchange, message):
-            return
-        if exchange.state is WAITING:
-            self._prepare_response(exchange, message)
         try:
+            if "status" not in message and self._take_aside(exchange, message):
+                return
+            if exchange.state is WAITING:
+                self._prepare_response(exchange, message)
             data = exchange.encode(message, self._server.preamble)
         except ResponseError as exc:
-            HTTP_INVALID_RESPONSE.log(
-                logger,
-                "response to %(request)s cannot be sent: %(cause)s",
-                cause=exc,
-                request=describe(self.request),
-            )
-            self._server.counters.invalid_answers_count += 1
-            self._response_headers = ()  # whatever they are, the access log cannot show them
-            data = exchange.encode(error_response(500), self._server.preamble)
+            data = self._encode_failure(exchange, exc)
         if data and not self._out.write(data):
             self._connection.lose()
         elif exchange.state is STREAMING:
@@ -242,12 +234,27 @@ class RequestAtWork:
         else:
             self._finish(exchange)
 
+    def _encode_failure(self, exchange: HttpExchange, error: ResponseError) -> bytes:
+        """Return what takes the place of a message that cannot be sent."""
+        HTTP_INVALID_RESPONSE.log(
+            logger,
+            "response to %(request)s cannot be sent: %(cause)s",
+            cause=error,
+            request=describe(self.request),
+        )
+        self._server.counters.invalid_answers_count += 1
+        response = error_response(500)
+        if exchange.state is WAITING:
+            self._prepare_response(exchange, response)
+        self._response_headers = ()  # whatever they are, the access log cannot show them
+        return exchange.encode(response, self._server.preamble)
+
     def deliver_broadcast(self, broadcast: Broadcast) -> None:
         """Take a group message: a long poll may wait for one."""
         self.deliver(dict(broadcast.message))
 
     def _take_aside(self, exchange: HttpExchange, message: dict[str, Any]) -> bool:
-        """Take a message that is no part of the response; whether it is one."""
+        """Take a message that is no part of the response; whether it is one. ResponseError."""
         if "body_window" in message:
             self._open_body_window(exchange, message["body_window"])
             return True

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from wsgi_bridge.exceptions import ChannelLayerError
+from wsgi_bridge.exceptions import ChannelLayerError, InvalidName
 from wsgi_bridge.messages import MESSAGE_COST, RESPONSE_WINDOW
+from wsgi_bridge.names import check_reader
+from wsgi_bridge.protocols.http import ResponseError
 
 if TYPE_CHECKING:
     from wsgi_bridge.server.server import ProtocolServer
@@ -24,6 +26,11 @@ class ResponseFlow:
     __slots__ = ("_cost", "_server", "_taken", "channel")
 
     def __init__(self, server: ProtocolServer, channel: str) -> None:
+        """Report on ``channel``. Raises ResponseError for what nobody can receive on."""
+        try:
+            check_reader(channel)
+        except InvalidName as exc:
+            raise ResponseError(f"flow_channel: {exc}") from exc
         self._server = server
         self.channel = channel
         self._taken = 0  # content bytes of all messages so far
