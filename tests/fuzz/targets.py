@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from tests.fuzz import frames, request_streams
+from tests.fuzz import frames, proxy_headers, replies, request_streams, responses
 
-TARGETS = {target.name: target for target in (request_streams.TARGET, frames.TARGET)}
+_MODULES = (request_streams, proxy_headers, responses, replies, frames)
+TARGETS = {module.TARGET.name: module.TARGET for module in _MODULES}
