@@ -23,8 +23,10 @@ __all__ = ["enveloped", "has_place", "recovery_text"]
 
 
 def has_place(message: Mapping[str, Any]) -> bool:
-    """Whether a group message carries its place in a log."""
-    return "offset" in message and "epoch" in message
+    """Whether a group message carries its place in a log: what else has these names is none."""
+    if "offset" not in message or "epoch" not in message:
+        return False
+    return type(message["offset"]) is int and type(message["epoch"]) is str
 
 
 def enveloped(message: Mapping[str, Any]) -> Mapping[str, Any]:

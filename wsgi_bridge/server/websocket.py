@@ -106,11 +106,10 @@ class WebSocketOwner:
             self._answer_invalid(exc)
         if machine.ignored:
             self._count_ignored()
-        if ack is not None:
-            if "lost" in message:
-                self._events.take_lost(ack)
-            else:
-                machine.acknowledge(ack)
+        if type(ack) is int and "lost" not in message:
+            machine.acknowledge(ack)
+        elif ack is not None:
+            self._take_lost(ack)
         if machine.state is OPEN and machine.acked == machine.order:
             self.deadline = NEVER
         elif ack is not None and machine.state is OPEN and machine.acked >= self._events.awaited:
@@ -120,6 +119,13 @@ class WebSocketOwner:
         self.process()
         if handshake is not None and machine.state is not CONNECTING:
             self._end_handshake(handshake)
+
+    def _take_lost(self, order: Any) -> None:
+        """Count an event as lost with its process, if it is the order of one."""
+        if type(order) is int:
+            self._events.take_lost(order)
+        else:
+            self._answer_invalid(ResponseError(f"ack is the order of an event, not {order!r}"))
 
     def _end_handshake(self, handshake: HeldHandshake) -> None:
         """The handshake was answered, with whatever: an open socket needs to know no more."""

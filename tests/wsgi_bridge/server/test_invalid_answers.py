@@ -44,6 +44,14 @@ def test_an_invalid_answer_closes_an_open_socket_with_1011(rig, answer):
     assert rig.take()[1]["order"] == 2  # its acknowledgement counts all the same
 
 
+@pytest.mark.parametrize("answer", [{"ack": "1"}, {"ack": 1.0, "lost": True}])
+def test_an_acknowledgement_of_no_event_closes_an_open_socket_with_1011(rig, answer):
+    owner, client = rig.open()
+    rig.reply(owner, answer)
+    assert client.read_frame() == (CLOSE, (1011, ""))
+    assert rig.counters.invalid_answers_count == 1
+
+
 @pytest.mark.parametrize("answer", INVALID_ACCEPTS)
 def test_an_invalid_answer_to_a_handshake_is_a_500(rig, answer):
     owner, client = rig.connect()
@@ -78,3 +86,12 @@ def test_a_close_code_that_may_not_be_sent_is_counted_and_logged(rig, caplog):
     assert client.read_frame() == (CLOSE, (1011, ""))
     assert rig.counters.invalid_answers_count == 1
     assert "bad close code" in caplog.text
+
+
+@pytest.mark.parametrize("place", [{"epoch": b"e", "offset": 1}, {"epoch": "e", "offset": "1"}])
+def test_a_group_message_whose_place_is_none_takes_no_others_with_it(rig, place):
+    owner, client = rig.open()
+    rig.layer.group_add("g", owner.reply_channel)
+    rig.layer.send_group("g", {"text": "a", **place})
+    rig.reply(owner, {"text": "b"})
+    assert [client.read_frame() for _ in range(2)] == [(TEXT, b"a"), (TEXT, b"b")]
