@@ -118,6 +118,8 @@ ENDS: dict[str, Test] = {
 }
 # What we refuse though gunicorn, llhttp and h11 all read it, and the same: how our reason begins.
 STRICTER: dict[str, str] = {
+    "more than one expect field": "there is one expectation, and to say it twice is a sign of two",
+    "more than one content-type field": "RFC 9110 section 5.3: it is no list",
     "request target": "RFC 9110 section 4.2.1: a URL has a host",
     "the target of CONNECT is host and port": "RFC 9112 section 3.2.3",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.fuzz import frames, proxy_headers, replies, request_streams, responses
+from tests.fuzz import frames, proxy_headers, replies, request_streams, responses, socket_replies
 
-_MODULES = (request_streams, proxy_headers, responses, replies, frames)
+_MODULES = (request_streams, proxy_headers, responses, replies, frames, socket_replies)
 TARGETS = {module.TARGET.name: module.TARGET for module in _MODULES}
