@@ -7,7 +7,6 @@ connection without it is served as it is: health checks come without.
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import struct
 from dataclasses import dataclass
@@ -124,5 +123,7 @@ def _read_addresses(data: bytes, family: int) -> ProxyHeader:
         raise RequestError(400, "the PROXY header is too short for its addresses")
     source, destination = data[:size], data[size : 2 * size]
     ports = struct.unpack_from("!HH", data, 2 * size)
-    client, server = (str(ipaddress.ip_address(packed)) for packed in (source, destination))
+    kind = socket.AF_INET if protocol == "TCP4" else socket.AF_INET6
+    # As the socket module writes addresses: ::ffff:192.0.2.1, which ipaddress does only from 3.13.
+    client, server = (socket.inet_ntop(kind, packed) for packed in (source, destination))
     return ProxyHeader(protocol, [client, ports[0]], [server, ports[1]])

@@ -28,11 +28,18 @@ IPV6 = (
     bytes.fromhex("20010db8000000000000000000000007" "20010db8000000000000000000000001")
     + struct.pack("!HH", 56324, 443)
 )  # fmt: skip
+MAPPED = (
+    bytes.fromhex("00000000000000000000ffffc6336407" "00000000000000000000ffffcb007101")
+    + struct.pack("!HH", 56324, 443)
+)  # fmt: skip
 HEADERS = {
     "version 1": (V1, "198.51.100.7", "203.0.113.1", "TCP4"),
     "version 1, IPv6": (V1_IPV6, "2001:db8::7", "2001:db8::1", "TCP6"),
     "version 2": (v2(addresses=IPV4), "198.51.100.7", "203.0.113.1", "TCP4"),
     "version 2, IPv6": (v2(0x21, 0x21, IPV6), "2001:db8::7", "2001:db8::1", "TCP6"),
+    "version 2, IPv4 in IPv6": (
+        v2(0x21, 0x21, MAPPED), "::ffff:198.51.100.7", "::ffff:203.0.113.1", "TCP6",
+    ),
     "version 2, with an extension": (
         v2(addresses=IPV4, extra=b"\x04\0\3abc"), "198.51.100.7", "203.0.113.1", "TCP4",
     ),
