@@ -104,7 +104,7 @@ class Talk:
             self.owner.deliver({"ack": self.owner.machine.order, "close": True})
             turn()
             self.owner.machine.give_up(self.owner.machine.order)
-            self.owner._process()
+            self.owner.process()
 
 
 def check_answer(talk: Talk) -> None:
