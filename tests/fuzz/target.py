@@ -10,6 +10,8 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.strategies import SearchStrategy
 
+from tests.fuzz.faults import revealed
+
 # Examples between two looks at the clock.
 BATCH = 200
 NO_SHRINKING = (Phase.explicit, Phase.generate)
@@ -40,7 +42,8 @@ class Target:
     def try_known(self) -> None:
         """Try the inputs of `make test`, the same each time."""
         for value in self.known:
-            self.check(value)
+            with revealed():
+                self.check(value)
         self._try(settings(derandomize=True, max_examples=self.examples))
 
     def try_new(self, start: int, seconds: float) -> int:
@@ -57,7 +60,8 @@ class Target:
 
         def attempt(value: Any) -> None:
             last[0] = value
-            self.check(value)
+            with revealed():
+                self.check(value)
 
         attempt = settings(
             chosen, database=None, deadline=None, phases=SHRINKING, print_blob=False,

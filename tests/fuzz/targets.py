@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
-from tests.fuzz import frames, proxy_headers, replies, request_streams, responses, socket_replies
+from tests.fuzz import (
+    connections,
+    frames,
+    proxy_headers,
+    replies,
+    request_streams,
+    responses,
+    socket_replies,
+)
 
-_MODULES = (request_streams, proxy_headers, responses, replies, frames, socket_replies)
+_MODULES = (
+    request_streams,
+    connections,
+    proxy_headers,
+    responses,
+    replies,
+    frames,
+    socket_replies,
+)
 TARGETS = {module.TARGET.name: module.TARGET for module in _MODULES}
