@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 # Connections accepted at one wake-up.
 MAX_ACCEPT = 64
+# Connections that may wait in the kernel when a server stops: gunicorn's `backlog`.
+MAX_WAITING = 2048
 # Seconds without accepting when the process is out of descriptors.
 ACCEPT_PAUSE = 0.5
 # Seconds after which being out of them is worth another line in the log.
@@ -137,9 +139,14 @@ class HttpServer:
             listener.close()
         self._listeners = []
 
-    def stop(self) -> None:
-        """Accept no more, close what is idle; a response that is due is its connection's last."""
+    def stop(self, *, has_successor: bool = False) -> None:
+        """Accept no more, close what is idle; a response that is due is its connection's last.
+
+        Unless it ``has_successor``, who waits in the kernel is accepted before: nobody else may.
+        """
         self.is_last = True
+        for listener in () if has_successor else self._listeners:
+            listener.accept_waiting()
         self.stop_listening()
         for connection in list(self.connections):
             connection.stop(0)
@@ -254,6 +261,12 @@ class Listener:
         self._pauses.discard(why)
         if not self._pauses and not self._watcher.active:
             self._watcher.start(self._on_readable)
+
+    def accept_waiting(self) -> None:
+        """Accept who waits in the kernel, though a sibling might."""
+        for _ in range(MAX_WAITING):
+            if self._pauses - {Pause.COURTESY} or not self._accept():
+                return
 
     def close(self) -> None:
         """Never accept again."""

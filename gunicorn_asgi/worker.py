@@ -67,6 +67,7 @@ class Worker(BaseWorker):
     _streams: StreamEnds
     _unaware: Unaware
     _is_urgent = False  # whether to stop at once (QUIT), not gracefully
+    _has_successor = False  # whether another worker will be made in place of this one
 
     def __init__(self, *args: Any) -> None:
         """Be made, in the master: which knows its workers, can read keys, and sees a reload."""
@@ -291,6 +292,7 @@ class Worker(BaseWorker):
             if self.http.is_quiet(LONG_REQUEST) and self._is_soon_quiet():
                 break
             gevent.sleep(DRAIN_STEP)
+        self._has_successor = self.alive
         self.alive = False
 
     def _is_soon_quiet(self) -> bool:
@@ -326,7 +328,7 @@ class Worker(BaseWorker):
         import gevent
 
         seconds = max(0.0, deadline - time.monotonic())
-        self.http.stop()
+        self.http.stop(has_successor=self._has_successor)
         for listener in self.sockets:
             listener.close()  # else the kernel goes on to accept, for nobody
         self.server.stop(window=self._close_window(seconds))

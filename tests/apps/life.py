@@ -61,6 +61,14 @@ def download(environ, start_response):
         yield BLOCK
 
 
+def block_hub(environ, start_response):
+    """Let nobody else have the thread until the gate is open."""
+    site.note("blocks the hub")
+    while not is_open():
+        pass
+    return site.reply(start_response, "done")
+
+
 def application(environ, start_response):
     page = PAGES.get(environ["PATH_INFO"], site.application)
     return page(environ, start_response)
@@ -70,5 +78,11 @@ def echo(message):
     message.reply_channel.send({"text": message["text"]})
 
 
-PAGES = {"/events": events, "/ticks": ticks, "/publish": publish, "/download": download}
+PAGES = {
+    "/block-hub": block_hub,
+    "/download": download,
+    "/events": events,
+    "/publish": publish,
+    "/ticks": ticks,
+}
 application = Bridge(application, [route("websocket.receive", echo, path="^/echo$")])

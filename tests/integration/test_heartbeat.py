@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import time
+from pathlib import Path
 
 import pytest
 
-from tests.integration.servers import run_server
+from tests.integration.lives import Download, Events, Socket, Upload, open_all
+from tests.integration.servers import PATIENCE, run_server
 from tests.integration.wire import ask, open_wire, request
 
 pytestmark = pytest.mark.integration
@@ -41,3 +44,25 @@ def test_a_worker_with_more_to_do_than_fits_in_the_timeout_is_left_alone() -> No
         assert [wire.read_response().content for wire in wires] == [b"computed"] * count
         assert time.monotonic() - started > 1.5 * TIMEOUT
         assert server.worker_pid() == first
+
+
+@pytest.mark.parametrize("threads", ["1", "20"])
+def test_a_worker_that_stops_with_much_to_do_beats_to_its_end(tmp_path: Path, threads: str) -> None:
+    """Everything is open, and what is at work takes longer than the timeout."""
+    gate, count, seconds = tmp_path / "gate", 80, 0.05
+    args = ["--timeout", "2", "--graceful-timeout", "60", "--threads", threads]
+    env = {"GATE_FILE": str(gate), "ASGI_STREAM_GRACE": "0.2"}
+    with (
+        run_server("tests.apps.life:application", args=args, env=env) as server,
+        open_all(server, Download, Upload, Events, Socket, count=5) as clients,
+        contextlib.ExitStack() as stack,
+    ):
+        pid = server.worker_pid()
+        wires = [stack.enter_context(open_wire(server, timeout=60)) for _ in range(count)]
+        for wire in wires:
+            wire.send(request(f"/compute?seconds={seconds}"))
+        server.kill(signal.SIGTERM)
+        assert [wire.read_response().content for wire in wires] == [b"computed"] * count
+        clients.check("stopped", gate)
+        server.process.wait(PATIENCE)
+        assert f"Worker exiting (pid: {pid})" in server.log()

@@ -22,7 +22,7 @@ import pytest
 
 from tests.integration.lives import Events, Idle, Socket, Upload, open_all
 from tests.integration.servers import PATIENCE, Server, run_server
-from tests.integration.wire import ask, request
+from tests.integration.wire import ask, open_wire, request
 
 pytestmark = pytest.mark.integration
 
@@ -180,6 +180,21 @@ def test_term_lets_everything_finish(arrangement: Arrangement, gate: Path) -> No
         assert time.monotonic() - started < GRACEFUL / 2
         site.check_ended(site.workers)
         site.check_freed()
+
+
+def test_term_serves_who_waits_in_the_kernel(gate: Path) -> None:
+    """The hub is blocked while they come, more than it takes at once, and is told to stop."""
+    with run_site(ALONE, gate) as site, contextlib.ExitStack() as stack:
+        blocker = stack.enter_context(open_wire(site.server))
+        blocker.send(request("/block-hub"))
+        site.server.wait_for_log("site: blocks the hub")
+        wires = [stack.enter_context(open_wire(site.server)) for _ in range(150)]
+        for wire in wires:
+            wire.send(request())
+        site.server.kill(signal.SIGTERM)
+        site.server.wait_for_log("Handling signal: term")
+        gate.touch()
+        assert [wire.read_response().status for wire in wires] == [200] * len(wires)
 
 
 @every_arrangement
