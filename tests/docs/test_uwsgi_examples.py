@@ -11,7 +11,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from email.message import Message
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from websockets.exceptions import InvalidStatus
@@ -120,8 +122,24 @@ def can_connect(path: Path) -> bool:
         return probe.connect_ex(str(path)) == 0
 
 
-def request(path: str, method: str, target: str, body: str = "") -> tuple[int, str]:
-    """Return the status and the text of an answer that comes through nginx."""
+class Answer(NamedTuple):
+    headers: Message
+    text: str
+
+
+def make_database(folder: Path) -> None:
+    """Have a user, ada, in the database of the Django site."""
+    script = (
+        "import django_site; from django.core.management import call_command;"
+        "call_command('migrate', verbosity=0);"
+        "from django.contrib.auth.models import User; User.objects.create_user('ada', '', 'secret')"
+    )
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "SITE_DATABASE": str(folder / "site.sqlite3")}
+    subprocess.run([sys.executable, "-c", script], cwd=folder, env=env, check=True)
+
+
+def request(path: str, method: str, target: str, body: str = "") -> Answer:
+    """Return an answer that comes through nginx."""
     connection = http.client.HTTPConnection("example.com", timeout=PATIENCE)
     connection.sock = socket.socket(socket.AF_UNIX)
     connection.sock.settimeout(PATIENCE)
@@ -129,11 +147,13 @@ def request(path: str, method: str, target: str, body: str = "") -> tuple[int, s
     headers = {"Content-Type": "application/x-www-form-urlencoded"} if body else {}
     connection.request(method, target, body, headers)
     with contextlib.closing(connection), connection.getresponse() as response:
-        return response.status, response.read().decode()
+        assert response.status == 200
+        return Answer(response.headers, response.read().decode())
 
 
-def open_socket(path: str, target: str) -> ClientConnection:
-    return unix_connect(path, f"ws://example.com{target}", open_timeout=PATIENCE)
+def open_socket(path: str, target: str, **headers: str) -> ClientConnection:
+    uri = f"ws://example.com{target}"
+    return unix_connect(path, uri, additional_headers=headers, open_timeout=PATIENCE)
 
 
 def test_the_flask_site_behind_nginx_has_pages_and_sockets(folder: Path) -> None:
@@ -141,7 +161,7 @@ def test_the_flask_site_behind_nginx_has_pages_and_sockets(folder: Path) -> None
         run_uwsgi("uwsgi-flask.ini", folder, mules=3),
         run_nginx("uwsgi-nginx.conf", folder) as path,
     ):
-        assert "<input" in request(path, "GET", "/rooms/lobby")[1]
+        assert "<input" in request(path, "GET", "/rooms/lobby").text
         one, two = open_socket(path, "/rooms/lobby"), open_socket(path, "/rooms/lobby")
         with one, two:
             one.send("hello")
@@ -149,17 +169,22 @@ def test_the_flask_site_behind_nginx_has_pages_and_sockets(folder: Path) -> None
 
 
 def test_the_django_site_has_sockets_under_the_prefix(folder: Path) -> None:
+    make_database(folder)
     with (
         run_uwsgi("uwsgi-django.ini", folder, mules=2),
         run_nginx("uwsgi-nginx.conf", folder) as path,
     ):
-        assert request(path, "POST", "/announce", "text=tea") == (200, "announced")
         with pytest.raises(InvalidStatus) as refused:
             open_socket(path, "/news")
-        assert (refused.value.response.status_code, refused.value.response.body) == (
-            403,
-            b"sign in first",
-        )
+        response = refused.value.response
+        assert (response.status_code, response.body) == (403, b"sign in first")
+        answer = request(path, "POST", "/sign-in", "name=ada&password=secret")
+        cookie = answer.headers["Set-Cookie"].partition(";")[0]
+        with open_socket(path, "/news", Cookie=cookie) as news:
+            request(path, "POST", "/announce", "text=tea")
+            assert news.recv(PATIENCE) == "tea"
+            news.send("hello")
+            assert news.recv(PATIENCE) == "ada: hello"
 
 
 def test_without_the_line_a_bridge_is_the_site(folder: Path) -> None:
@@ -184,7 +209,7 @@ def test_without_the_line_a_bridge_is_the_site(folder: Path) -> None:
                 "uWSGI",
                 log=log_path.read_text,
             )
-            assert "<input" in request(path, "GET", "/rooms/lobby")[1]
+            assert "<input" in request(path, "GET", "/rooms/lobby").text
             with pytest.raises(InvalidStatus) as refused:
                 open_socket(path, "/rooms/lobby")
             assert refused.value.response.status_code == 426
