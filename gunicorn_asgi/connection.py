@@ -141,6 +141,8 @@ class HttpConnection:
         self.stop_reading()
         self.is_eof = True
         self._refusal = error
+        if error.status != 408:  # they are counted as late
+            self.http.server.counters.invalid_requests_count += 1
         if self._work.exchange is None:
             self._end()
         elif self._has_open_body:  # it is this body that is bad
@@ -296,6 +298,7 @@ class HttpConnection:
         self.deadline = NEVER
         if self._work.exchange is not None:
             self._work.abandon_body()
+            self.http.server.counters.late_answers_count += 1
             self._work.answer(504)
         elif self._is_head_begun:
             self.http.server.counters.late_requests_count += 1

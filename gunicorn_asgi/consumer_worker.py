@@ -24,7 +24,13 @@ from gunicorn_asgi.events import (
     WORKER_SITE_NOT_LOADED,
 )
 from gunicorn_asgi.layer import open_worker_layer
-from gunicorn_asgi.worker import HEARTBEAT, drain_seconds, gunicorn_version, make_environ
+from gunicorn_asgi.worker import (
+    FIGURES_SECONDS,
+    HEARTBEAT,
+    drain_seconds,
+    gunicorn_version,
+    make_environ,
+)
 from wsgi_bridge.events import tell_suppressed
 from wsgi_bridge.exceptions import ChannelLayerUnavailable
 from wsgi_bridge.processes.board import Board
@@ -98,6 +104,7 @@ class ConsumerWorker(BaseWorker):
 
     def run(self) -> None:
         """Run consumers until told to stop; then finish those that have begun."""
+        from gunicorn_asgi.figures import make_reporter
         from gunicorn_asgi.hooks import add_hooks
         from wsgi_bridge.bridge import Bridge
         from wsgi_bridge.processes.noted_worker import NotedWorker
@@ -120,6 +127,13 @@ class ConsumerWorker(BaseWorker):
             app=add_hooks(bridge.app, self.cfg, self),
         )
         self._threads = ThreadWorker(loop, layer, threads=self.cfg.threads)
+        figures = make_reporter(
+            self,
+            layer,
+            every=bridge.settings.figures_interval,
+            loop=loop,
+            running=lambda: self._threads.running,
+        )
         bridge.attach(lambda: {"consumers": self._threads.running})
         gc.collect()
         gc.freeze()  # what is loaded by now stays
@@ -127,7 +141,9 @@ class ConsumerWorker(BaseWorker):
         for orphan in self.orphans:
             self._teller.tell(orphan)
         if self.alive or not self._is_replaced():  # else newer code than this runs already
+            figures.start()
             self._consume(layer, loop.channels)
+            figures.stop(FIGURES_SECONDS)
         layer.close()
 
     def _consume(self, layer: BaseLayer, channels: Sequence[str]) -> None:

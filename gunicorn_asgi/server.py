@@ -82,6 +82,7 @@ class HttpServer:
         self.layer = server.layer
         self.settings = server.settings
         self.access_log = server.access_log
+        self.answers = server.answers
         self.clock = server.clock
         self.loop = server.loop
         self.root_path = policy.root_path

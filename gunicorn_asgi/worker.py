@@ -34,9 +34,11 @@ if TYPE_CHECKING:
     from gunicorn_asgi.server import HttpServer
     from gunicorn_asgi.stream_ends import StreamEnds
     from wsgi_bridge.bridge import Bridge
+    from wsgi_bridge.figures import FiguresReporter
     from wsgi_bridge.layers.base import BaseLayer
     from wsgi_bridge.server.server import ProtocolServer
     from wsgi_bridge.streams import Unaware
+    from wsgi_bridge.worker import Worker as ConsumerLoop
 
 # Seconds between two heartbeats; gunicorn's own workers beat as often.
 HEARTBEAT = 1.0
@@ -52,6 +54,8 @@ DRAIN_RESERVE = 1.0
 LONG_REQUEST = 1.0
 # Seconds that a worker has which is to stop at once (QUIT), for its last words.
 URGENT_SECONDS = 0.5
+# Seconds that it has to say what it counted, at the very end: a write, unless the layer is gone.
+FIGURES_SECONDS = 0.5
 
 
 class Worker(BaseWorker):
@@ -66,6 +70,8 @@ class Worker(BaseWorker):
     consumers: Consumers
     _streams: StreamEnds
     _unaware: Unaware
+    figures: FiguresReporter
+    _loop: ConsumerLoop | None = None  # what its consumers' messages are taken by
     _is_urgent = False  # whether to stop at once (QUIT), not gracefully
     _has_successor = False  # whether another worker will be made in place of this one
 
@@ -151,6 +157,7 @@ class Worker(BaseWorker):
 
     def _start(self) -> None:
         from gunicorn_asgi.access_log import open_access_log
+        from gunicorn_asgi.figures import make_reporter
         from gunicorn_asgi.policy import read_policy
         from gunicorn_asgi.server import HttpServer
         from wsgi_bridge.server.server import ProtocolServer
@@ -181,11 +188,20 @@ class Worker(BaseWorker):
             tls=self.tls,
         )
         self.consumers = self._make_consumers(bridge, layer)
+        self.figures = make_reporter(
+            self,
+            layer,
+            every=bridge.settings.figures_interval,
+            server=self.server,
+            loop=self._loop,
+            running=lambda: self.consumers.running,
+        )
         bridge.attach(self._statistics)
         if self.has_threads:  # else the layer finds the hub itself
             layer.hear_with(self.server.watch)
         self.server.start()
         self.consumers.start()
+        self.figures.start()
         # With ``reuse_port`` what waits for one worker cannot be had by another.
         self.http.listen(self.sockets, None if self.cfg.reuse_port else self.share)
 
@@ -210,7 +226,7 @@ class Worker(BaseWorker):
 
         if bridge.settings.consumers == "none":
             return Nobody()
-        loop = ConsumerLoop(
+        loop = self._loop = ConsumerLoop(
             bridge,
             layer,
             Wakeup,  # threads have no use for it
@@ -376,6 +392,7 @@ class Worker(BaseWorker):
                 consumers=left,
             )
         self.server.close()
+        self.figures.stop(FIGURES_SECONDS)
 
 
 def make_environ(cfg: Any) -> dict[str, object]:

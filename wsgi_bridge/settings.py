@@ -65,6 +65,10 @@ WRITE_BUFFER = 1024 * 1024
 # npm's ws, whose threshold is the same).
 COMPRESS_THRESHOLD = 1024
 
+# Seconds between two reports of a process: how old the figures of others are. One is a write of
+# 2 KB, and three reads; htop looks as often.
+FIGURES_INTERVAL = 2.0
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -224,6 +228,13 @@ class Settings:
             "doc": "Where consumers run: `local`, in the server's process, or `none` (also None): "
             "elsewhere, with `wsgi-bridge worker`. A server without consumers needs a layer that "
             "others reach (`CHANNEL_LAYER`); told so by the environment it never imports the site."
+        },
+    )
+    figures_interval: float = field(
+        default=FIGURES_INTERVAL,
+        metadata={
+            "doc": "Seconds between two reports by which a process publishes what it counts to the "
+            "others, and to `wsgi-bridge top`. 0: none."
         },
     )
     servers: int = field(

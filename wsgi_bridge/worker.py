@@ -50,7 +50,7 @@ from wsgi_bridge.protocols.http import error_response
 from wsgi_bridge.releaser import Releaser
 from wsgi_bridge.retries import put_off
 from wsgi_bridge.route_reports import RouteReporter, load_snapshots, merge
-from wsgi_bridge.route_statistics import RouteStatistics, report, take_snapshot
+from wsgi_bridge.route_statistics import RouteStatistics, count_routes, report, take_snapshot
 from wsgi_bridge.routing import Match
 from wsgi_bridge.wsgi import RETRY_AFTER, WsgiApp, collect_response, run_wsgi
 from wsgi_bridge.wsgi_environ import make_environ
@@ -262,6 +262,10 @@ class Worker:
         """
         others = load_snapshots(self.layer, without=self.reporter.name)
         return merge([self._take_snapshot(), *others], self.layer)
+
+    def route_counts(self) -> dict[str, dict[str, int]]:
+        """Return what was counted of each route and only grows. Asks nobody."""
+        return count_routes(self._counted())
 
     def _take_snapshot(self) -> dict[str, dict[str, Any]]:
         return take_snapshot(self._counted())

@@ -16,6 +16,8 @@ from wsgi_bridge.bridge import Bridge
 from wsgi_bridge.events import tell_suppressed
 from wsgi_bridge.events.processes import WORKER_LAYER_AWAITED
 from wsgi_bridge.exceptions import ChannelLayerUnavailable, InvalidLayerURL
+from wsgi_bridge.figures import FiguresReporter
+from wsgi_bridge.figures.taking import take_all
 from wsgi_bridge.layers import BaseLayer
 from wsgi_bridge.layers.memory import MemoryLayer
 from wsgi_bridge.processes.board import Board
@@ -35,6 +37,8 @@ logger = logging.getLogger(__name__)
 
 # Seconds between two attempts at a layer that is not there, and between two lines that say so.
 RETRY_EVERY = 0.5
+# Seconds to say what was counted, at the very end: a write, unless the layer is gone.
+FIGURES_SECONDS = 0.5
 SAY_EVERY = 30.0
 
 
@@ -51,12 +55,20 @@ def run_child(options: Options, link: Link, board: Board) -> int:
     except BadTarget as exc:
         return _fail(exc, link, control)
     control.attend(runner, worker.teller.tell)
+    figures = FiguresReporter(
+        layer,
+        lambda: take_all(layer, worker=worker, running=len(runner.unfinished())),
+        role="consumers",
+        every=worker.bridge.settings.figures_interval,
+    )
     # What is loaded by now stays: the collector need not walk through the site for every message.
     gc.collect()
     gc.freeze()
     runner.start()
+    figures.start()
     link.tell(Event.READY)
     runner.join()
+    figures.stop(FIGURES_SECONDS)
     layer.close()
     tell_suppressed(at_once=True)
     return 0

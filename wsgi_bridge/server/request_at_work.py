@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from wsgi_bridge.events.server import HTTP_INVALID_RESPONSE, HTTP_SLOW_CLIENT
 from wsgi_bridge.exceptions import ChannelFull, ChannelLayerError, ChannelLayerUnavailable
+from wsgi_bridge.figures.buckets import PER_SECOND
 from wsgi_bridge.protocols.broadcast import Broadcast
 from wsgi_bridge.protocols.handshake import HandshakeError
 from wsgi_bridge.protocols.http import (
@@ -204,6 +205,7 @@ class RequestAtWork:
     def refuse(self, request: Request, error: HandshakeError) -> None:
         """Answer a WebSocket's opening handshake that is none, and close."""
         self.request = request
+        self._server.counters.refused_handshakes_count += 1
         self.exchange = HttpExchange(is_head=False, is_http10=False, keep_alive=False)
         self.deliver(error_response(error.status, str(error), error.headers))
 
@@ -325,8 +327,14 @@ class RequestAtWork:
         if self._will is not None:
             self._will = None
             self._server.wills.revoke(self._reply_channel)
-        if http.access_log is not None and request is not None:
-            self._log(request, exchange)
+        now = http.clock()
+        if request is not None:
+            seconds = now - request.started
+            answers = http.answers
+            answers.rows[exchange.status // 100][int(seconds * PER_SECOND).bit_length()] += 1
+            answers.seconds += seconds
+            if http.access_log is not None:
+                self._log(request, exchange, seconds)
         if self._flow is not None or self.body is not None:
             self._clear_channels(exchange)
         if not exchange.keep_alive:
@@ -334,7 +342,7 @@ class RequestAtWork:
         elif connection.queue or connection.is_eof or self._out.size or http.is_last:
             connection.go_on()
         else:
-            connection.deadline = http.clock() + http.keepalive
+            connection.deadline = now + http.keepalive
 
     def _clear_channels(self, exchange: HttpExchange) -> None:
         if self._flow is not None and exchange.state is DONE:
@@ -343,9 +351,8 @@ class RequestAtWork:
             self.body.clear()
         self._flow = self.body = None
 
-    def _log(self, request: Request, exchange: HttpExchange) -> None:
+    def _log(self, request: Request, exchange: HttpExchange, seconds: float) -> None:
         assert self._http.access_log is not None
-        seconds = self._http.clock() - request.started
         entry = (request, self._connection.client)
         self._http.access_log(
             entry, exchange.status, self._response_headers, exchange.content_sent, seconds

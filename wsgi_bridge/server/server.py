@@ -30,6 +30,7 @@ from wsgi_bridge.layers.base import BaseLayer, Batch
 from wsgi_bridge.layers.concurrency import native
 from wsgi_bridge.protocols.broadcast import Broadcast
 from wsgi_bridge.protocols.frames import SERVICE_RESTART
+from wsgi_bridge.server.answers import Answers
 from wsgi_bridge.server.linger import Lingerer
 from wsgi_bridge.server.outbound import Socket
 from wsgi_bridge.server.wills import Wills
@@ -87,9 +88,13 @@ class Counters:
     websocket_connects_count: int = 0
     websocket_messages_count: int = 0
     websocket_sent_count: int = 0
+    websocket_answers_count: int = 0
     refused_full_count: int = 0
     refused_address_count: int = 0
+    refused_handshakes_count: int = 0
+    invalid_requests_count: int = 0
     late_requests_count: int = 0
+    late_answers_count: int = 0
     slow_client_lost_count: int = 0
     silent_clients_count: int = 0
     unacknowledged_count: int = 0
@@ -126,6 +131,7 @@ class ProtocolServer:
         self.clock = clock
         self.loop = loop or _hub_loop()
         self.counters = Counters()
+        self.answers = Answers()
         self.connections: dict[str, Connection] = {}
         self.wills = Wills(layer)
         self.reply_prefix = f"{name}.response.{secrets.token_hex(6)}!"

@@ -99,6 +99,8 @@ class WebSocketOwner:
         handshake = self._handshake
         if handshake is not None and handshake.is_due and handshake.take_answer(message):
             return
+        counters = self.sockets.server.counters
+        counters.websocket_answers_count += "text" in message or "bytes" in message
         ack = message.get("ack")
         try:
             machine.answer(message, self.sockets.server.preamble)
@@ -295,6 +297,7 @@ class WebSocketOwner:
         """What this connection waits for did not come in time."""
         self.deadline = NEVER
         if self.machine.state is CONNECTING:
+            self.sockets.server.counters.late_answers_count += 1
             self.answer_status(504)
         elif not self._is_disconnected and self.machine.state is not OPEN:
             self._lose()  # the peer did not answer our close frame, or does not read it
