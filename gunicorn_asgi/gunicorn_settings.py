@@ -61,7 +61,10 @@ SETTINGS: dict[str, Rule] = {
             "syslog", "syslog_addr", "syslog_facility", "syslog_prefix", "statsd_prefix",
             "dogstatsd_tags", "enable_backlog_metric"),
     **_same(HONOURED, "Lines for requests and for WebSockets, through gunicorn's logger.",
-            "accesslog", "access_log_format", "disable_redirect_access_to_syslog", "statsd_host"),
+            "accesslog", "access_log_format", "disable_redirect_access_to_syslog"),
+    **_same(HONOURED, "Requests and WebSockets when they end, and once a second the gauges "
+            "`gunicorn.connections` and `gunicorn.websockets`, of all workers together.",
+            "statsd_host"),
     **_same(HONOURED, "A change stops the worker gracefully.", "reload", "reload_engine",
             "reload_extra_files"),
     **_same(HONOURED, "Also, when it is a file, `wsgi.errors`.", "errorlog"),

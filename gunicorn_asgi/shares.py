@@ -5,16 +5,20 @@ one worker may get 60, and serve them alone for as long as they last. So the wor
 how many connections they have, in a page of memory made before the fork, and one that has more than
 another lets that one go first. For some milliseconds only: nobody waits for a worker that is dead,
 stopped, or busy with something else.
+
+In the same page each says how much it has in all, for whoever tells that of the whole gunicorn.
 """
 
 from __future__ import annotations
 
+import contextlib
 import mmap
+import os
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
-# A seat is two numbers of 8 bytes, so a page has 256.
+# Workers that one master may have; others take part in nothing.
 SEATS = 256
 # Seconds after which a worker that gave no sign counts no more; it gives one every second.
 STALE = 2.5
@@ -23,7 +27,8 @@ STALE = 2.5
 SLACK = 2
 SLACK_PART = 1 / 32
 
-_COUNT, _SIGN, _WIDTH = 0, 1, 2
+# What there is of a seat: a number of 8 bytes each.
+_COUNT, _SIGN, _PID, _CONNECTIONS, _WEBSOCKETS, _WIDTH = range(6)
 
 
 class Board:
@@ -42,8 +47,16 @@ class Board:
                 return None
             self._holders.append(worker)
         self._holders[seat] = worker
-        self.numbers[seat * _WIDTH + _SIGN] = 0
+        for at in (_SIGN, _PID):
+            self.numbers[seat * _WIDTH + at] = 0
         return seat
+
+
+class Totals(NamedTuple):
+    """What the workers of one gunicorn have together."""
+
+    connections: int
+    websockets: int
 
 
 class Share:
@@ -51,7 +64,7 @@ class Share:
 
     def __init__(self, board: Board, seat: int | None) -> None:
         self._numbers = board.numbers
-        self._at = None if seat is None else seat * _WIDTH
+        self._seat = self._at = None if seat is None else seat * _WIDTH
         self._siblings: list[int] = []  # where the counts are of those that accept now
 
     def set_count(self, connections: int) -> None:
@@ -76,6 +89,24 @@ class Share:
             self._numbers[self._at + _SIGN] = 0
         self._at = None
         self._siblings = []
+
+    def tell_totals(self, connections: int, websockets: int) -> Totals:
+        """Say what this worker has, whether or not it accepts; return what all living have.
+
+        A worker that was killed has nothing, at once: whether its process lives is asked.
+        """
+        numbers, at = self._numbers, self._seat
+        if at is None:
+            return Totals(connections, websockets)
+        numbers[at + _CONNECTIONS] = connections
+        numbers[at + _WEBSOCKETS] = websockets
+        numbers[at + _PID] = os.getpid()
+        pids = numbers[_PID::_WIDTH].tolist()
+        seats = [seat * _WIDTH for seat, pid in enumerate(pids) if pid and _lives(pid)]
+        return Totals(
+            sum(numbers[seat + _CONNECTIONS] for seat in seats),
+            sum(numbers[seat + _WEBSOCKETS] for seat in seats),
+        )
 
     def is_full(self, connections: int) -> bool:
         """Whether one with so many should let a sibling go first."""
@@ -166,6 +197,13 @@ def make_share(worker: Any) -> Share:
     if _board is None:
         _board = Board()
     return Share(_board, _board.take_seat(worker))
+
+
+def _lives(pid: int) -> bool:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, 0)
+        return True
+    return False
 
 
 def is_unreaped(worker: Any) -> bool:

@@ -18,6 +18,7 @@ from gunicorn.workers.base import Worker as BaseWorker
 
 from gunicorn_asgi.certificates import certificates
 from gunicorn_asgi.events import WORKER_UNFINISHED
+from gunicorn_asgi.gauges import Gauges
 from gunicorn_asgi.gunicorn_settings import check_settings
 from gunicorn_asgi.layer import open_worker_layer
 from gunicorn_asgi.pure_server import (
@@ -196,6 +197,9 @@ class Worker(BaseWorker):
             loop=self._loop,
             running=lambda: self.consumers.running,
         )
+        self.gauges = Gauges(self.log, self.cfg, self.share, self.server.counters)
+        if self.gauges.are_asked_for:
+            self.server.watch_slowly(self.gauges.send)
         bridge.attach(self._statistics)
         if self.has_threads:  # else the layer finds the hub itself
             layer.hear_with(self.server.watch)
@@ -392,6 +396,7 @@ class Worker(BaseWorker):
                 consumers=left,
             )
         self.server.close()
+        self.gauges.send_last()
         self.figures.stop(FIGURES_SECONDS)
 
 
