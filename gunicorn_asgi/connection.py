@@ -22,7 +22,6 @@ from wsgi_bridge.protocols.handshake import HandshakeError
 from wsgi_bridge.protocols.http import WAITING, HttpExchange, error_response
 from wsgi_bridge.server.body_clock import BodyClock
 from wsgi_bridge.server.outbound import Outbound, Socket
-from wsgi_bridge.server.request_at_work import RequestAtWork
 from wsgi_bridge.server.server import NEVER
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ class HttpConnection:
         self.scheme = "http"
         self.out = Outbound(http.loop, sock, self._on_progress, self.lose, http.stalls)
         self._reader = RequestReader(self, http.policy, client[0] if client else None)
-        self._work = RequestAtWork(self)
+        self._work = http.make_work(self)
         self.queue: deque[Request] | None = None  # what was asked meanwhile
         self._refusal: RequestError | None = None  # to be answered when all before it is
         self.is_eof = False  # nothing more is read from the client

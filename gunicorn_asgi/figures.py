@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gunicorn_asgi.layer import find_sibling_url
-from wsgi_bridge.figures import FiguresReporter
+from wsgi_bridge.exceptions import ChannelLayerUnavailable
+from wsgi_bridge.figures import FiguresReporter, load_figures
+from wsgi_bridge.figures.ledger import keeps_figures
 from wsgi_bridge.figures.taking import take_all
 from wsgi_bridge.layers import open_layer
 
@@ -39,12 +40,20 @@ def make_reporter(
     def take() -> Any:
         return take_all(layer, server=server, worker=loop, running=running())
 
-    return FiguresReporter(
-        layer, take, role=role, every=every, open_other=partial(_open_siblings, worker)
-    )
+    other = _open_siblings(worker) if every and not keeps_figures(layer) else None
+    return FiguresReporter(layer, take, role=role, every=every, other=other)
 
 
 def _open_siblings(worker: Any) -> BaseLayer | None:
     """Open the layer of this gunicorn's own, for a worker whose layer is not shared."""
     url = find_sibling_url(worker.ppid, is_first=worker.age == 1)
-    return open_layer(url) if url else None
+    if not url:
+        return None
+    layer = open_layer(url)
+    try:
+        load_figures(layer)  # so that its files are open, and counted
+    except ChannelLayerUnavailable as exc:
+        worker.log.info("the figures of this worker are not published: %s", exc)
+        layer.close()
+        return None
+    return layer

@@ -103,8 +103,8 @@ def read_policy(cfg: Any) -> RequestPolicy:
             name.lower().encode(): value.encode()
             for name, value in cfg.secure_scheme_headers.items()
         },
-        forwarders=_read_peers(cfg.forwarded_allow_ips),
-        proxies=_read_peers(cfg.proxy_allow_ips),
+        forwarders=read_peers(cfg.forwarded_allow_ips),
+        proxies=read_peers(cfg.proxy_allow_ips),
         root_path=os.environ.get("SCRIPT_NAME", ""),
         **_read_later_settings(cfg),
     )
@@ -134,7 +134,8 @@ def read_proxy_protocol(cfg: Any) -> str:
     return ("auto" if mode else "off") if isinstance(mode, bool) else str(mode)
 
 
-def _read_peers(allowed: Iterable[str]) -> Peers:
+def read_peers(allowed: Iterable[str]) -> Peers:
+    """Return the peers that a list of addresses and networks names, or `*`. Raises ValueError."""
     names = list(allowed)
     networks = tuple(ipaddress.ip_network(name, strict=False) for name in names if name != "*")
     return Peers(networks, is_everyone="*" in names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from gunicorn.errors import AppImportError
@@ -10,6 +11,10 @@ if TYPE_CHECKING:
     from wsgi_bridge.bridge import Bridge
     from wsgi_bridge.settings import Settings
 
+NO_PROMETHEUS = (
+    "metrics_path needs the package prometheus_client: pip install 'wsgi-bridge[metrics]', "
+    "or leave it (ASGI_METRICS_PATH) out"
+)
 UNREACHABLE = (
     "consumers=none leaves the consumers to other processes, which need a layer that they can "
     "reach: set CHANNEL_LAYER to one such as ipc://mysite or redis://localhost"
@@ -29,8 +34,15 @@ def check_environment() -> None:
         settings = read_environment()
     except ValueError as exc:
         raise RuntimeError(exc) from exc
+    if lacks_prometheus(settings):
+        raise RuntimeError(NO_PROMETHEUS)
     if settings.consumers == "none" and not make_pure_server().has_reachable_layer:
         raise RuntimeError(UNREACHABLE)
+
+
+def lacks_prometheus(settings: Settings) -> bool:
+    """Whether a page of metrics is asked for and cannot be made."""
+    return bool(settings.metrics_path) and find_spec("prometheus_client") is None
 
 
 def make_pure_server() -> Bridge:
@@ -50,6 +62,8 @@ def check_layer(bridge: Bridge) -> None:
     Raises AppImportError.
     """
     check_url(bridge)
+    if lacks_prometheus(bridge.settings):
+        raise AppImportError(NO_PROMETHEUS)
     if bridge.settings.consumers == "none" and not bridge.has_reachable_layer:
         raise AppImportError(UNREACHABLE)
 

@@ -17,10 +17,12 @@ from typing import Any
 from gunicorn_asgi.addresses import REFUSAL, AddressLimit
 from gunicorn_asgi.connection import HttpConnection
 from gunicorn_asgi.events import CONNECTION_ACCEPT_PAUSED
+from gunicorn_asgi.own_pages import OwnPagesWork, Pages
 from gunicorn_asgi.policy import RequestPolicy
 from gunicorn_asgi.shares import Courtesy, Share
 from gunicorn_asgi.tls_handshake import TlsHandshake
 from gunicorn_asgi.tls_preface import TlsPreface
+from wsgi_bridge.server.request_at_work import RequestAtWork
 from wsgi_bridge.server.server import NEVER, ProtocolServer
 from wsgi_bridge.server.sockets import READ, WebSockets
 from wsgi_bridge.server.stalls import Stalls
@@ -82,19 +84,20 @@ class HttpServer:
         self.layer = server.layer
         self.settings = server.settings
         self.access_log = server.access_log
-        self.answers = server.answers
         self.clock = server.clock
         self.loop = server.loop
         self.root_path = policy.root_path
         self.sockets = WebSockets(server)
         self.connections: set[HttpConnection] = set()
         self.handshakes: set[TlsHandshake | TlsPreface] = set()
+        #: Makes what does the requests of a new connection.
+        self.make_work: Callable[[HttpConnection], RequestAtWork] = RequestAtWork
         self.tls = tls
         self.max_connections = max_connections
         self.is_last = not keepalive  # whether each request is the last one of its connection
         self.keepalive = keepalive
-        self.head_timeout = self.settings.head_timeout or NEVER
-        self.stalls = Stalls(server)
+        self.head_timeout: float = self.settings.head_timeout or NEVER
+        self.stalls: Stalls = Stalls(server)
         limit = self.settings.max_connections_per_address
         self._addresses = AddressLimit(limit, policy.is_proxy) if limit else None
         self.http_timeout = self.settings.http_timeout or NEVER
@@ -121,6 +124,11 @@ class HttpServer:
             share.give_sign()
             self.server.watch_slowly(share.give_sign)
         self._listeners = [Listener(self, sock) for sock in sockets]
+
+    def serve_pages(self, pages: Pages) -> None:
+        """Answer these pages without a consumer, on connections that are made from now on."""
+        if pages:
+            self.make_work = partial(OwnPagesWork, pages)
 
     def has_its_share(self) -> bool:
         """Whether a sibling should have the next connection."""

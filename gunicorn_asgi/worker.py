@@ -32,6 +32,7 @@ from wsgi_bridge.server.descriptors import limit_connections
 
 if TYPE_CHECKING:
     from gunicorn_asgi.consumers import Consumers
+    from gunicorn_asgi.own_pages import Page, Pages
     from gunicorn_asgi.server import HttpServer
     from gunicorn_asgi.stream_ends import StreamEnds
     from wsgi_bridge.bridge import Bridge
@@ -56,7 +57,7 @@ LONG_REQUEST = 1.0
 # Seconds that a worker has which is to stop at once (QUIT), for its last words.
 URGENT_SECONDS = 0.5
 # Seconds that it has to say what it counted, at the very end: a write, unless the layer is gone.
-FIGURES_SECONDS = 0.5
+FIGURES_SECONDS = 1.0
 
 
 class Worker(BaseWorker):
@@ -179,15 +180,6 @@ class Worker(BaseWorker):
             access_log=open_access_log(self.log, self.cfg),
             gathers=bridge.settings.consumers == "none",
         )
-        self.http = HttpServer(
-            self.server,
-            read_policy(self.cfg),
-            max_connections=limit_connections(self.cfg.worker_connections, self.log),
-            keepalive=self.cfg.keepalive,
-            max_requests=self.max_requests,
-            on_exhausted=self._on_exhausted,
-            tls=self.tls,
-        )
         self.consumers = self._make_consumers(bridge, layer)
         self.figures = make_reporter(
             self,
@@ -196,6 +188,15 @@ class Worker(BaseWorker):
             server=self.server,
             loop=self._loop,
             running=lambda: self.consumers.running,
+        )
+        self.http = HttpServer(
+            self.server,
+            read_policy(self.cfg),
+            max_connections=limit_connections(self.cfg.worker_connections, self.log),
+            keepalive=self.cfg.keepalive,
+            max_requests=self.max_requests,
+            on_exhausted=self._on_exhausted,
+            tls=self.tls,
         )
         self.gauges = Gauges(self.log, self.cfg, self.share, self.server.counters)
         if self.gauges.are_asked_for:
@@ -206,6 +207,7 @@ class Worker(BaseWorker):
         self.server.start()
         self.consumers.start()
         self.figures.start()
+        self.http.serve_pages(self._make_pages(self.server))
         # With ``reuse_port`` what waits for one worker cannot be had by another.
         self.http.listen(self.sockets, None if self.cfg.reuse_port else self.share)
 
@@ -243,6 +245,24 @@ class Worker(BaseWorker):
         if self.has_threads:
             return Threads(loop, layer, self.cfg.threads)
         return Greenlets(loop, bridge.settings.pool_size or self.cfg.worker_connections)
+
+    def _make_pages(self, server: ProtocolServer) -> Pages:
+        """Return what is answered without a consumer."""
+        from gunicorn_asgi.health import answer_live, make_ready_page
+
+        settings = server.settings
+        found: dict[bytes, Page] = {}
+        if settings.live_path:
+            found[settings.live_path.encode()] = answer_live
+        if settings.ready_path:
+            ready = make_ready_page(server, self.figures.has_layer)
+            found[settings.ready_path.encode()] = ready
+        if settings.metrics_path:
+            from gunicorn_asgi.metrics import MetricsPage
+
+            routes = self._loop.all_statistics if self._loop is not None else None
+            found[settings.metrics_path.encode()] = MetricsPage(server, self.figures, routes)
+        return found
 
     def _socket_of(self, reply_channel: str) -> Any:
         """Give an app the chance to take a held handshake's socket (the hijack convention)."""

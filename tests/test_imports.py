@@ -28,6 +28,7 @@ ONLY = {
     "uwsgidecorators": ("uwsgi_asgi",),
     "uwsgi_asgi": ("uwsgi_asgi",),
     "gevent": ("wsgi_bridge.server", "gunicorn_asgi", "uwsgi_asgi"),
+    "prometheus_client": ("wsgi_bridge.figures.prometheus",),
     "pytest": ("wsgi_bridge.testing.pytest_plugin",),
     "redis": ("wsgi_bridge.layers.redis",),
     "rich": ("wsgi_bridge.commands",),

@@ -7,12 +7,19 @@ argument of ``Bridge``, the default. This module reads ``os.environ`` only when 
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
 ENVIRONMENT_PREFIX = "ASGI_"
+
+#: The settings that name a page of the server's own.
+PAGES = ("metrics_path", "live_path", "ready_path")
+# What a request's target can be, without a query.
+_match_path = re.compile(r"/[!$-;=@-Z_a-z~]*").fullmatch
 
 SlowClientPolicy = Literal["drop", "close", "block"]
 Consumers = Literal["local", "none"]
@@ -68,6 +75,8 @@ COMPRESS_THRESHOLD = 1024
 # Seconds between two reports of a process: how old the figures of others are. One is a write of
 # 2 KB, and three reads; htop looks as often.
 FIGURES_INTERVAL = 2.0
+# Who may see a page that tells how busy a site is: this machine.
+METRICS_ALLOW = ("127.0.0.0/8", "::1")
 
 
 @dataclass(frozen=True)
@@ -237,6 +246,34 @@ class Settings:
             "others, and to `wsgi-bridge top`. 0: none."
         },
     )
+    metrics_path: str = field(
+        default="",
+        metadata={
+            "doc": "Path of a page for Prometheus, such as `/metrics`, over all processes; needs "
+            "the extra `metrics`. Empty: none."
+        },
+    )
+    metrics_allow: tuple[str, ...] = field(
+        default=METRICS_ALLOW,
+        metadata={
+            "doc": "Addresses and networks that may see `metrics_path`, such as `10.0.0.0/8`; `*` "
+            "for all. Others get 403, and so does whoever a proxy that is allowed forwards for."
+        },
+    )
+    live_path: str = field(
+        default="",
+        metadata={
+            "doc": "Path at which a server answers 200 as long as it is not stuck, for a liveness "
+            "probe. Anybody may ask. Empty: none."
+        },
+    )
+    ready_path: str = field(
+        default="",
+        metadata={
+            "doc": "Path at which a server answers 200, and 503 while it stops or its layer is "
+            "unavailable, for a readiness probe. Anybody may ask. Empty: none."
+        },
+    )
     servers: int = field(
         default=0,
         metadata={
@@ -267,6 +304,8 @@ def load_settings(given: Mapping[str, Any], environ: Mapping[str, str] | None = 
         values["consumers"] = "none"
     origins = values.get("allowed_origins", ())
     values["allowed_origins"] = (origins,) if isinstance(origins, str) else tuple(origins)
+    networks = values.get("metrics_allow", METRICS_ALLOW)
+    values["metrics_allow"] = (networks,) if isinstance(networks, str) else tuple(networks)
     settings = Settings(**values)
     check_settings(settings)
     return settings
@@ -289,6 +328,31 @@ def check_settings(settings: Settings) -> None:
     for origin in settings.allowed_origins:
         known = isinstance(origin, str) and (origin == "*" or "://" in origin)
         _check("allowed_origins", known, "strings like 'https://example.com' or '*'", origin)
+    _check_pages(settings)
+
+
+def _check_pages(settings: Settings) -> None:
+    paths = [name for name in PAGES if getattr(settings, name)]
+    for name in paths:
+        path = getattr(settings, name)
+        is_path = isinstance(path, str) and _match_path(path) is not None
+        _check(name, is_path, "a path like '/metrics'", path)
+    distinct = {getattr(settings, name) for name in paths}
+    _check(" and ".join(paths), len(distinct) == len(paths), "a path each", sorted(distinct))
+    for network in settings.metrics_allow:
+        _check("metrics_allow", _is_network(network), "networks like '10.0.0.0/8' or '*'", network)
+    has_figures = settings.figures_interval > 0 or not settings.metrics_path
+    _check("figures_interval", has_figures, "more than 0 with metrics_path", 0)
+
+
+def _is_network(network: object) -> bool:
+    if network == "*":
+        return True
+    try:
+        ipaddress.ip_network(network, strict=False)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return False
+    return isinstance(network, str)
 
 
 def _check(name: str, is_right: bool, expected: str, value: object) -> None:

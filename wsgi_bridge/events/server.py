@@ -127,3 +127,15 @@ SERVER_RETRY_FAILED = Event(
     "A message that found its channel full could not be tried again.",
     REPORT,
 )
+SERVER_METRICS_FAILED = Event(
+    "server.metrics_failed",
+    ERROR,
+    "The page of `metrics_path` could not be made; it was answered with 500.",
+    REPORT,
+)
+SERVER_FIGURES_FAILED = Event(
+    "server.figures_failed",
+    ERROR,
+    "What a process counts could not be published to the others; it is tried again.",
+    REPORT,
+)

@@ -3,7 +3,9 @@
 Each process has a value of its own in the layer's storage, its report. One more, the ledger, names
 all who have one, and has the total of what others had counted. A process leaves by one step that
 takes its name out and adds its counts to the total: whoever reads both sees it in exactly one of
-them. The reader looks again when the ledger was another one meanwhile.
+them. The reader looks again when the ledger was another one meanwhile. A process that is found dead
+may only have been slow: so its report is sealed first, and it goes on under another name with what
+it has counted since.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from wsgi_bridge.figures.trees import Tree, add
 
 if TYPE_CHECKING:
     from wsgi_bridge.layers.base import BaseLayer
+    from wsgi_bridge.layers.storage_base import Stored
 
 __all__ = ["DEAD_REPORTS", "KEY", "Figures", "Ledger", "ProcessFigures", "keeps_figures",
            "load_figures"]  # fmt: skip
@@ -140,22 +143,38 @@ class Ledger:
         following = page.names[(page.names.index(name) + 1) % len(page.names)]
         if following == name:
             return
-        report = self.load_report(following)
-        if report is None or self.is_dead(report):
-            self.leave(following, report["counts"] if report else {}, is_lost=True)
+        report, version = self.load_report(following)
+        if report is None:
+            self.leave(following, {}, is_lost=True)
+        elif self.is_dead(report) and self._seal(following, report, version):
+            self.leave(following, report["counts"], is_lost=True)
+
+    def _seal(self, name: str, report: dict[str, Any], version: int) -> bool:
+        """Have a report be the last of its process, which sees that if it lives after all.
+
+        False if there is a newer one: it lives.
+        """
+        if report["is_last"]:
+            return True
+        sealed = report | {"is_last": True}
+        return self._storage.save(_key(name), sealed, ttl=TTL, expected_version=version)
 
     def renew(self, page: Page) -> None:
         """Write the ledger again, once in a while."""
         if self._layer.clock() - page.written > RENEW_EVERY:
             self._change(lambda _: True)
 
-    def save_report(self, name: str, report: dict[str, Any]) -> None:
-        """Publish the report of a process."""
-        self._storage.save(_key(name), report | {"at": self._layer.clock()}, ttl=TTL)
+    def save_report(self, name: str, report: dict[str, Any], version: int) -> bool:
+        """Publish a report in place of the one of that version, 0 for none; False if that is not.
 
-    def load_report(self, name: str) -> dict[str, Any] | None:
-        """Return the report of a process, None if there is none."""
-        return self._storage.load(_key(name)).value
+        Then somebody has taken the process for dead.
+        """
+        dated = report | {"at": self._layer.clock(), "is_last": False}
+        return self._storage.save(_key(name), dated, ttl=TTL, expected_version=version)
+
+    def load_report(self, name: str) -> Stored:
+        """Return the report of a process, None if there is none, with its version."""
+        return self._storage.load(_key(name))
 
     def is_dead(self, report: dict[str, Any]) -> bool:
         """Whether a report is too old for a process that lives."""
@@ -165,7 +184,7 @@ class Ledger:
         """Return all that is published."""
         page = self.read()
         for _ in range(ATTEMPTS):
-            reports = {name: self.load_report(name) for name in page.names}
+            reports = {name: self.load_report(name).value for name in page.names}
             before, page = page, self.read()
             if page.version == before.version:
                 break
@@ -176,7 +195,7 @@ class Ledger:
             if report is None:
                 continue
             counts = add(counts, report["counts"])
-            if not self.is_dead(report):
+            if not (report["is_last"] or self.is_dead(report)):
                 gauges = add(gauges, report["gauges"])
                 living.append(_process(name, report))
         living.sort(key=lambda each: each.started)

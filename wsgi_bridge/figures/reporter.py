@@ -18,6 +18,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from wsgi_bridge.events.server import SERVER_FIGURES_FAILED
 from wsgi_bridge.exceptions import ChannelLayerUnavailable
 from wsgi_bridge.figures.ledger import Figures, Ledger, ProcessFigures, keeps_figures
 from wsgi_bridge.figures.trees import Taken, Tree, subtract
@@ -38,8 +39,8 @@ Tell = Callable[[Figures | None], None]
 class FiguresReporter:
     """Publishes what ``take`` returns, every ``every`` seconds, until it is stopped.
 
-    On ``layer``, or where that keeps no figures, on what ``open_other`` returns: called in the
-    thread, None for nowhere. ``role``: see ProcessFigures.
+    On ``layer``, or where that keeps no figures, on ``other``, if any, which is closed at the end.
+    ``role``: see ProcessFigures.
     """
 
     def __init__(
@@ -48,18 +49,17 @@ class FiguresReporter:
         take: Callable[[], Taken],
         *,
         role: str,
-        open_other: Callable[[], BaseLayer | None] = lambda: None,
+        other: BaseLayer | None = None,
         every: float,
     ) -> None:
-        #: Whether the layer was there when it was last asked.
-        self.is_layer_available = True
         self.name = secrets.token_hex(8)
         self._layer = layer
-        self._store = layer if keeps_figures(layer) else None
-        self._open_other = open_other
+        self._store = layer if keeps_figures(layer) else other
         self._take = take
         self._role = role
         self._every = every
+        # None: not known yet. Of a layer that is not asked, nothing else is.
+        self._has_layer: bool | None = None if every else True
         self._started = time.time()
         self._epoch = ""
         # What was added to the total for this process, which was taken for dead; what it last said.
@@ -77,11 +77,18 @@ class FiguresReporter:
             self._thread.start()
 
     def stop(self, timeout: float = 0.0) -> None:
-        """Publish a last time and leave; wait for that, up to ``timeout`` seconds. Idempotent."""
+        """Publish a last time and leave; wait for that, up to ``timeout`` seconds. Idempotent.
+
+        Not for a layer that is not there.
+        """
         self._is_stopped = True
         self._wanted.set()
-        if self._thread is not None and timeout:
+        if self._thread is not None and timeout and self._has_layer is not False:
             self._thread.join(timeout)
+
+    def has_layer(self) -> bool:
+        """Whether the layer was there when it was last asked, some seconds ago."""
+        return bool(self._has_layer)
 
     def ask(self, tell: Tell) -> None:
         """Have ``tell`` called in the thread, once this process's figures of now are published.
@@ -94,19 +101,19 @@ class FiguresReporter:
     def report(self) -> None:
         """Publish now. Raises ChannelLayerUnavailable. In the thread, or without one."""
         if self._store is None:
-            self._layer.channel_statistics(PROBE)
-            self._store = self._open_other()
-        if self._store is None:
             return
         ledger = Ledger(self._store)
         page = ledger.read()
-        is_new = self.name not in page.names
+        report, version = ledger.load_report(self.name)
+        is_new = self.name not in page.names or report is None or report["is_last"]
         if is_new:
-            # Of the same epoch: somebody has added to the total what this process last said.
+            # Of the same epoch: what this process last said is, or will be, in the total.
             self._base = self._reported if page.epoch == self._epoch else {}
-            self.name = secrets.token_hex(8)
+            self.name, version = secrets.token_hex(8), 0
         taken = self._take()
-        ledger.save_report(self.name, self._make_report(taken))
+        if not ledger.save_report(self.name, self._make_report(taken), version):
+            self.report()  # it was taken for dead just now
+            return
         self._reported = taken.counts
         if is_new:
             page = ledger.join(self.name)
@@ -132,10 +139,13 @@ class FiguresReporter:
             "gauges": taken.gauges,
         }
 
+    def _probe(self) -> None:
+        self._layer.channel_statistics(PROBE)
+
     def _leave(self) -> None:
         if self._store is not None:
-            counts = subtract(self._take().counts, self._base)
-            Ledger(self._store).leave(self.name, counts)
+            self.report()
+            Ledger(self._store).leave(self.name, subtract(self._reported, self._base))
 
     # The thread
 
@@ -144,8 +154,8 @@ class FiguresReporter:
             # Who asks from now on is told of the next report.
             asked, self._asked = self._asked, []
             is_published = self._attempt(self.report)
-            # A store of our own says nothing of the layer.
-            self.is_layer_available = is_published or self._store is not self._layer
+            is_own = self._store is self._layer
+            self._has_layer = is_published if is_own else self._attempt(self._probe)
             if asked:
                 self._attempt(partial(self._tell, asked, is_published))
             self._wanted.wait(self._every)
@@ -171,8 +181,13 @@ class FiguresReporter:
             call()
         except ChannelLayerUnavailable:
             return False  # the layer says so in the log itself
-        except Exception:
+        except Exception as exc:
             # The top of a supervised loop: the next report may succeed.
-            logger.exception("the figures of this process cannot be published")
+            SERVER_FIGURES_FAILED.log(
+                logger,
+                "the figures of this process cannot be published: %(cause)s",
+                cause=exc,
+                exc_info=exc,
+            )
             return False
         return True

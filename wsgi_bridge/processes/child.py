@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 # Seconds between two attempts at a layer that is not there, and between two lines that say so.
 RETRY_EVERY = 0.5
 # Seconds to say what was counted, at the very end: a write, unless the layer is gone.
-FIGURES_SECONDS = 0.5
+FIGURES_SECONDS = 1.0
 SAY_EVERY = 30.0
 
 

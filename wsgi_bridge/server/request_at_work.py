@@ -330,7 +330,7 @@ class RequestAtWork:
         now = http.clock()
         if request is not None:
             seconds = now - request.started
-            answers = http.answers
+            answers = self._server.answers
             answers.rows[exchange.status // 100][int(seconds * PER_SECOND).bit_length()] += 1
             answers.seconds += seconds
             if http.access_log is not None:

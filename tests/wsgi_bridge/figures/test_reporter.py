@@ -128,6 +128,56 @@ def test_who_was_taken_for_dead_is_counted_once(layer, clock):
     assert total(layer) == 10
 
 
+def test_who_was_taken_for_dead_and_ends_leaves_what_it_has_counted_since(layer, clock):
+    slow = Process(layer, 3).report()
+    alive = Process(layer, 4).report()
+    clock.now += DEAD_AFTER + 1
+    alive.report()
+    slow.count = 5
+    slow.reporter._leave()
+    assert total(layer) == 9
+    assert len(load_figures(layer).processes) == 1
+
+
+def test_who_publishes_while_it_is_taken_for_dead_is_not(layer, clock, monkeypatch):
+    slow = Process(layer, 3).report()
+    alive = Process(layer, 4).report()
+    clock.now += DEAD_AFTER + 1
+    slow.count = 5
+    seal = Ledger._seal
+
+    def publish_first(ledger, *arguments):
+        monkeypatch.undo()
+        slow.report()
+        return seal(ledger, *arguments)
+
+    monkeypatch.setattr(Ledger, "_seal", publish_first)
+    alive.report()
+    figures = load_figures(layer)
+    assert figures.counts["requests_count"] == 9
+    assert (len(figures.processes), figures.losses) == (2, 0)
+
+
+def test_a_burial_that_was_not_finished_is_finished_by_another(layer, clock, monkeypatch):
+    slow = Process(layer, 3).report()
+    digger = Process(layer, 4).report()
+    clock.now += DEAD_AFTER + 1
+    monkeypatch.setattr(Ledger, "leave", lambda *_, **__: None)
+    digger.report()
+    monkeypatch.undo()
+    assert total(layer) == 7
+    slow.count = 5
+    slow.report()
+    assert total(layer) == 9
+    other = Process(layer)
+    for _ in range(3):
+        digger.report()
+        other.report()
+    figures = load_figures(layer)
+    assert figures.counts["requests_count"] == 9
+    assert (len(figures.processes), figures.losses) == (3, 1)
+
+
 def test_a_layer_that_was_emptied_is_published_to_again(new_layer):
     layer = new_layer()
     process = Process(layer, 3).report()
@@ -207,13 +257,13 @@ def test_who_asks_is_told_that_the_layer_is_not_there(new_layer):
     process.reporter.start()
     wait_for(lambda: told)
     assert told == [None]
-    assert not process.reporter.is_layer_available
+    assert not process.reporter.has_layer()
     process.reporter.stop(LONG)
 
 
 def test_what_is_not_shared_is_published_elsewhere(new_layer):
     own, other = open_layer("memory://"), new_layer()
-    Process(own, 3, open_other=lambda: other).report()
+    Process(own, 3, other=other).report()
     assert total(other) == 3
 
 
