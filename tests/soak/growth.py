@@ -10,9 +10,9 @@ cannot:
 
 - **the site**, all processes together, while it is reloaded: what outlives workers. Only samples
   with all processes there, and none that has just been replaced: those of all minutes are alike.
-- **each process** that becomes old, by itself: from when it has had its youth, if it lives on for
-  as long. That is the master, the servers of a split, and at the end, when the site is left alone,
-  the last workers.
+- **each process** that becomes old, by itself: from when it has had its youth, which begins when it
+  has loaded the site, if it lives on for as long. That is the master, the servers of a split, and
+  at the end, when the site is left alone, the last workers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 from tests.soak.ledger import Mark
 from tests.soak.plan import Plan
-from tests.soak.samples import Sample
+from tests.soak.samples import NEW, Sample
 
 __all__ = ["Growth", "compare", "find_growth"]
 
@@ -110,7 +110,9 @@ def _compare_site(samples: Sequence[Sample], plan: Plan) -> Iterator[Growth]:
 def _compare_process(
     pid: int, samples: Sequence[Sample], settled: float, plan: Plan
 ) -> Iterator[Growth]:
-    own = [sample for sample in samples if pid in sample.processes]
+    own = [sample for sample in samples if sample.roles.get(pid, NEW) != NEW]
+    if not own:
+        return
     begin = max(settled, own[0].at + plan.youth)
     old = [sample for sample in own if sample.at >= begin]
     if len(old) < FEWEST or old[-1].at - begin < plan.youth:

@@ -203,7 +203,7 @@ KINDS = (
     Kind("malformed handshake", shake_hands_badly, 1, 0.5),
     Kind("noise", shout, 1, 1.0),
     Kind("slow head", send_head_slowly, 2, 1.0),
-    Kind("slow reader", read_slowly, 2, 1.0, 30.0),
-    Kind("reads no frames", take_no_frames, 1, 2.0, 30.0),
-    Kind("answers no ping", say_nothing, 2, 1.0, 30.0),
+    Kind("slow reader", read_slowly, 2, 1.0),
+    Kind("reads no frames", take_no_frames, 1, 2.0),
+    Kind("answers no ping", say_nothing, 2, 1.0),
 )

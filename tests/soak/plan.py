@@ -26,6 +26,8 @@ class Plan:
     #: Seconds between two reloads, and between two kills; 0: none.
     hup_every: float = 60.0
     kill_every: float = 170.0
+    #: Visits that there have to be; else it takes longer.
+    visits: int = 0
     #: Seconds between two samples.
     interval: float = 1.0
     #: Visitors of each kind, in parts of what `traffic` has.

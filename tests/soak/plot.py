@@ -12,7 +12,7 @@ from html import escape
 
 from tests.soak.ledger import KILL
 from tests.soak.run import Outcome
-from tests.soak.samples import Sample
+from tests.soak.samples import NEW, Sample
 
 __all__ = ["draw"]
 
@@ -22,8 +22,6 @@ COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#9467bd", "#8c564b", "#e377c2")
 MARKS = {True: "#d62728", False: "#dddddd"}
 #: Points of a line, at most: a picture has no more pixels.
 POINTS = 600
-#: New processes have not said yet what they are.
-UNKNOWN = "new"
 
 Line = list[tuple[float, float]]
 Of = Callable[[Sample], dict[str, float]]
@@ -42,7 +40,7 @@ def _by_role(figure: str) -> Of:
     def of(sample: Sample) -> dict[str, float]:
         found: dict[str, float] = {}
         for pid, figures in sample.processes.items():
-            if sample.roles[pid] != UNKNOWN and figure in figures:
+            if sample.roles[pid] != NEW and figure in figures:
                 role = sample.roles[pid]
                 found[role] = found.get(role, 0.0) + figures[figure]
         return found

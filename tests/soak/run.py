@@ -31,10 +31,13 @@ SITE = "tests.soak.site:application"
 SETTINGS = "python:tests.soak.gunicorn_settings"
 
 #: Seconds that a worker which stops has for what is at work. No visit of HTTP takes half as long.
-GRACEFUL_TIMEOUT = 15
+GRACEFUL_TIMEOUT = 30
 
 #: Threads of a process of consumers, in a split. Streams take one each.
 THREADS = 32
+
+#: Seconds that a run may be longer than it was to be, so that there are enough visits.
+PATIENCE = 60.0
 
 #: Seconds between two looks at what is due, and between two lines of progress.
 TICK = 0.1
@@ -121,7 +124,7 @@ def _disturb(plan: Plan, server: Server, outcome: Outcome, traffic: Traffic) -> 
     hup_at = outcome.started + (plan.hup_every or float("inf"))
     kill_at = outcome.started + (plan.kill_every or float("inf"))
     tell_at = outcome.started + PROGRESS
-    while traffic.is_running and (now := time.monotonic()) < quiet_at + plan.calm:
+    while traffic.is_running and not _has_ended(now := time.monotonic(), outcome):
         if hup_at <= now < quiet_at:
             hup_at += plan.hup_every
             ledger.mark(RELOAD)
@@ -133,6 +136,13 @@ def _disturb(plan: Plan, server: Server, outcome: Outcome, traffic: Traffic) -> 
             tell_at += PROGRESS
             _tell(outcome)
         time.sleep(TICK)
+
+
+def _has_ended(now: float, outcome: Outcome) -> bool:
+    """Whether it is time, and there have been enough visits."""
+    plan = outcome.plan
+    late = now - outcome.started - plan.seconds - plan.calm
+    return late >= PATIENCE or (late >= 0 and outcome.ledger.visits.total() >= plan.visits)
 
 
 def _kill(server: Server, chance: random.Random, ledger: Ledger) -> Iterator[int]:

@@ -20,7 +20,8 @@ from wsgi_bridge.layers.base import BaseLayer
 
 __all__ = ["Sample", "Sampler"]
 
-MASTER = "Master"
+#: The roles of the process that was started, and of those that have not said yet what they are.
+MASTER, NEW = "Master", "new"
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Sampler:
             # It may end while it is looked at.
             with contextlib.suppress(FileNotFoundError, ProcessLookupError, ValueError):
                 own = self._read_own(pid)
-                roles[pid] = MASTER if pid == self.master else str(own.pop("role", "new"))
+                roles[pid] = MASTER if pid == self.master else str(own.pop("role", NEW))
                 processes[pid] = {**look_at(pid), **own}
         return Sample(time.monotonic(), processes, roles, look_at_layer(self.layer))
 

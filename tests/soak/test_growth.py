@@ -130,3 +130,17 @@ def test_medians_of_quarters_are_compared(values, is_growth):
 def test_the_larger_of_bound_and_part_counts():
     assert not compare("who", "figure", [100.0, 100, 100, 140], 20, 0.5).has_grown
     assert compare("who", "figure", [100.0, 100, 100, 140], 20, 0.1).has_grown
+
+
+def test_a_worker_is_young_when_it_has_loaded_the_site():
+    """Until then it has said nothing of itself."""
+
+    def starting(at):
+        return {1: process(), 2: process(), 3: process(sockets=2 + 50 * (at >= 40))}
+
+    found = [
+        Sample(s.at, s.processes, {1: "Master", 2: "Worker", 3: "Worker" if s.at >= 35 else "new"},
+               LAYER)
+        for s in samples(starting)
+    ]  # fmt: skip
+    assert ("Worker 3", "sockets") not in grown(find_growth(found, (), PLAN, 0.0))
