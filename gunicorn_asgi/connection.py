@@ -4,8 +4,9 @@ The half of a connection that faces the client: the adapter between a socket and
 The other half is ``RequestAtWork``. An idle connection is these objects and a libev watcher; there
 is no greenlet. All methods run in the hub, nothing blocks.
 
-While a response is due the socket is still read, to notice a client that goes away; requests that
-come meanwhile (pipelining) wait in a queue, and then the socket is not read on.
+While a response is due the socket is still read, to notice a client that goes away. Requests that
+come meanwhile (pipelining) wait in a queue, and then the socket is not read on; of what the last
+read has brought no more than ``max_pipelined`` are made requests at once.
 """
 
 from __future__ import annotations
@@ -129,6 +130,18 @@ class HttpConnection:
         if not self._is_reading and not self.is_eof and not self.out.is_lost:
             self._is_reading = True
             self._watcher.start(self._on_readable)
+            if self._reader.is_holding:
+                self._read_held()
+
+    def _read_held(self) -> None:
+        """Read what came with more requests than may wait: those have had their turn."""
+        try:
+            size = self._reader.go_on()
+        except RequestError as exc:
+            self._refuse(exc)
+            return
+        if self._work.exchange is None:
+            self._await_request(size)
 
     def stop_reading(self) -> None:
         """Leave what the client sends to the kernel."""
@@ -206,10 +219,10 @@ class HttpConnection:
 
     def _keep(self, request: Request) -> None:
         self.queue = self.queue or deque()
-        if len(self.queue) >= self.http.settings.max_pipelined:
-            raise RequestError(429, "too many requests at once")
         self.queue.append(request)
         self.stop_reading()
+        if len(self.queue) >= self.http.settings.max_pipelined:
+            self._reader.hold()
 
     def take_body(self, request: Request, data: bytes) -> None:
         """Send body bytes on, or keep them until their request's turn has come."""

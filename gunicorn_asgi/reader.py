@@ -44,8 +44,9 @@ class RequestReader:
     behind an accepted upgrade are in ``rest``.
     """
 
-    __slots__ = ("_chunked", "_is_taken", "_is_trusted", "_left", "_partial", "_peer", "_policy",
-                 "_preface", "_receiver", "_request", "_step", "_variables", "rest")  # fmt: skip
+    __slots__ = ("_chunked", "_held", "_held_step", "_is_taken", "_is_trusted", "_left", "_partial",
+                 "_peer", "_policy", "_preface", "_receiver", "_request", "_step", "_variables",
+                 "rest")  # fmt: skip
 
     def __init__(self, receiver: Receiver, policy: RequestPolicy, peer: str | None = "") -> None:
         self._receiver = receiver
@@ -63,12 +64,14 @@ class RequestReader:
         self._step: Callable[[RequestReader, bytes], bytes] = RequestReader._read_head
         if policy.proxy_protocol != "off":
             self._step = RequestReader._read_preface
+        self._held = b""  # what was fed meanwhile
+        self._held_step: Callable[[RequestReader, bytes], bytes] | None = None
         self.rest = b""
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing of a request has been read."""
-        if self._preface or self._request is not None:
+        if self._preface or self._request is not None or self._held:
             return False
         return self._partial is None or self._partial.is_empty
 
@@ -87,6 +90,24 @@ class RequestReader:
         if self._is_trusted is None:
             self._is_trusted = self._policy.forwarders.includes(self._peer)
         return self._is_trusted
+
+    @property
+    def is_holding(self) -> bool:
+        """Whether bytes are kept as they are, until ``go_on``."""
+        return self._held_step is not None
+
+    def hold(self) -> None:
+        """Read no further for now, from within ``take_request``: its receiver has enough."""
+        if self._held_step is None:
+            self._held_step, self._step = self._step, RequestReader._hold
+
+    def go_on(self) -> int:
+        """Read what was held; return how many bytes. Raises RequestError."""
+        assert self._held_step is not None
+        self._step, self._held_step = self._held_step, None
+        data, self._held = self._held, b""
+        self.feed(data)
+        return len(data)
 
     def skip_preface(self, variables: dict[str, str] | None) -> None:
         """Begin with a request's head: what comes before one was read, and said this."""
@@ -177,6 +198,10 @@ class RequestReader:
             self._chunked = None
             self._end(request)
         return rest
+
+    def _hold(self, data: bytes) -> bytes:
+        self._held += data
+        return b""
 
     def _read_excess(self, data: bytes) -> bytes:
         """RFC 9112 section 9.6: what follows the last request MUST NOT be processed."""

@@ -35,9 +35,9 @@ MIN_BODY_RATE = 240
 WRITE_TIMEOUT = 60.0
 # Bytes a second; Kestrel's MinResponseDataRate.
 MIN_WRITE_RATE = 240
-# Requests that wait behind the one at work, on one connection. A kilobyte each, so about as much as
-# may wait to be written; one read of 64 KB could bring two thousand and a half.
-MAX_PIPELINED = 1000
+# Requests that wait behind the one at work, on one connection. A kilobyte each, where one read of
+# 64 KB could bring two thousand and a half. nginx and Go take one at a time.
+MAX_PIPELINED = 16
 # Connections from one address in one process; 0 for no limit. An office behind one address has
 # hundreds, and a server behind a proxy sees one: a limit is the site's to choose (as in nginx).
 MAX_CONNECTIONS_PER_ADDRESS = 0
@@ -125,8 +125,9 @@ class Settings:
     max_pipelined: int = field(
         default=MAX_PIPELINED,
         metadata={
-            "doc": "Requests that may wait behind the one at work, on one connection. What comes "
-            "with the one too many is answered with 429, after the others, and not read on."
+            "doc": "Requests that are read ahead of the one at work, on one connection, at least "
+            "one. More wait unread until these are answered: 64 KB in the server, the rest in the "
+            "kernel and then at the client."
         },
     )
     max_connections_per_address: int = field(

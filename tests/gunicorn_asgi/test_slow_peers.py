@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 
+import gevent
 import pytest
 
 from gunicorn_asgi.addresses import AddressLimit, group_address
@@ -220,20 +221,102 @@ def test_a_kernel_holds_little_for_a_client_that_does_not_read(rig):
 # Many at once
 
 
-def test_more_requests_than_may_wait_are_a_429_after_the_others():
-    with HttpRig(max_pipelined=3) as rig:
-        client = rig.accept(get("/a") * 1000)
+def queued(rig):
+    """How many requests wait behind those at work."""
+    return sum(len(connection.queue or ()) for connection in rig.http.connections)
+
+
+def read_body(rig, request):
+    """Return a request's body, wherever it is."""
+    if "body_channel" not in request:
+        return request["body"]
+    rig.send_on(request, body_window=1 << 30)
+    content, has_more = request["body"], True
+    while has_more:
+        for chunk in wait_for(lambda: rig.chunks(request)):
+            content, has_more = content + chunk["content"], chunk["more_content"]
+    return content
+
+
+@pytest.mark.parametrize("most", [0, 1, 3])
+def test_more_requests_than_may_wait_wait_unread_and_are_answered_in_order(most):
+    count = 100
+    with HttpRig(max_pipelined=most) as rig:
+        client = rig.accept(b"".join(get(f"/{number}") for number in range(count)))
+        for number in range(count):
+            request = rig.request()
+            assert request["path"] == f"/{number}"
+            assert queued(rig) <= max(1, most)
+            rig.answer(request, b"")
+        for _ in range(count):
+            assert client.read_head().startswith(b"HTTP/1.1 200 ")
+        client.send(get("/last"))
+        assert rig.request()["path"] == "/last"
+
+
+def test_who_sends_on_meanwhile_is_held_back_by_the_kernel():
+    with HttpRig(max_pipelined=2) as rig:
+        client = rig.accept(get("/a") * 3)
+        rig.request()
+        client.sock.setblocking(False)
+        sent = 0
+        with pytest.raises(BlockingIOError):
+            while sent < 64 << 20:
+                sent += client.sock.send(get("/a") * 1000)
+                settle()
+        assert queued(rig) <= 2
+
+
+@pytest.mark.parametrize("size", [10, 200_000])
+def test_a_body_among_those_that_wait_goes_to_its_own_request(size):
+    body = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+    post = b"POST /b HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%b" % (size, body)
+    with HttpRig(max_pipelined=1) as rig:
+        client = rig.accept(get("/a"))
+        first = rig.request()
+        sender = gevent.spawn(client.send, get("/c") + post + get("/d"))
+        settle()
+        rig.answer(first, b"")
+        request = rig.request()
+        assert request["path"] == "/c"
+        rig.answer(request, b"")
+        request = rig.request()
+        assert request["path"] == "/b"
+        assert read_body(rig, request) == body
+        rig.answer(request, b"")
+        request = rig.request()
+        assert request["path"] == "/d"
+        rig.answer(request, b"")
+        sender.join()
         for _ in range(4):
+            assert client.read_head().startswith(b"HTTP/1.1 200 ")
+
+
+def test_what_is_wrong_behind_those_that_wait_is_refused_after_them():
+    with HttpRig(max_pipelined=1) as rig:
+        client = rig.accept(get("/a") * 3 + b"bad\r\n\r\n" + get("/never"))
+        for _ in range(3):
             rig.answer(rig.request(), b"")
         answers = client.read_to_end()
-        assert answers.count(b"HTTP/1.1 200 ") == 4
-        assert answers.count(b"HTTP/1.1 429 ") == 1
+        assert answers.count(b"HTTP/1.1 200 ") == 3
+        assert answers.count(b"HTTP/1.1 400 ") == 1
         assert rig.poll("http.request") is None
 
 
+def test_half_a_request_behind_those_that_wait_has_its_time_and_no_more():
+    with HttpRig(max_pipelined=1, head_timeout=3) as rig:
+        client = rig.accept(get("/a") * 3 + b"GET /half")
+        for _ in range(3):
+            rig.answer(rig.request(), b"")
+        settle()
+        for _ in range(2):  # the time of an idle connection passes first
+            rig.advance(rig.http.keepalive + 0.1)
+        assert b"HTTP/1.1 408 " in client.read_to_end()
+
+
 def test_a_stream_before_a_refusal_has_the_time_it_needs():
-    with HttpRig(max_pipelined=0, http_timeout=30) as rig:
-        client = rig.accept(get("/a") + get("/b"))
+    with HttpRig(http_timeout=30) as rig:
+        client = rig.accept(get("/a") + b"bad\r\n\r\n")
         request = rig.request()
         rig.answer(request, b"x", more_content=True, flow_channel="flow?a")
         settle()
@@ -241,7 +324,7 @@ def test_a_stream_before_a_refusal_has_the_time_it_needs():
         rig.send_on(request, content=b"end", more_content=False)
         answers = client.read_to_end()
         assert b"3\r\nend\r\n0\r\n\r\n" in answers
-        assert b"HTTP/1.1 429 " in answers
+        assert b"HTTP/1.1 400 " in answers
 
 
 def test_addresses_are_counted_one_by_one_and_proxies_not():

@@ -108,15 +108,10 @@ def test_requests_of_a_client_that_does_not_read_are_not_taken(
     assert ask(server, request("/seen?name=never")).content == b"0"
 
 
-def test_more_requests_than_may_wait_are_refused_after_the_others(server: Server) -> None:
+def test_more_requests_than_may_wait_are_all_answered(server: Server) -> None:
     with open_wire(server) as wire:
         wire.send(request() * 500)
-        statuses = [200]
-        while statuses[-1] == 200:
-            statuses.append(wire.read_response().status)
-        assert statuses[-1] == 429
-        assert len(statuses) > 11
-        assert wire.is_ended()
+        assert [wire.read_response().status for _ in range(500)] == [200] * 500
 
 
 ADDRESSES = {"ASGI_MAX_CONNECTIONS_PER_ADDRESS": "3"}
