@@ -3,7 +3,7 @@
 kosoku drives the cases of the original, translated to Python 3. It changes the interpreter that it
 runs in (`binascii`, `sys.path`), hence the process:
 
-    python -m tests.conformance.autobahn PORT PATTERN... prints a line of JSON a case
+    python -m tests.conformance.autobahn PORT CONCURRENCY PATTERN... prints a line of JSON a case
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ BOUNDED = (
     *ALL[:-2],
     *("12.*.3", "12.*.5", "13.*.3", "13.*.5", "12.1.11", "13.1.11"),
 )
+# Cases at once.
 CONCURRENCY = 16
 GOOD = ("OK", "INFORMATIONAL")
 
@@ -53,9 +54,11 @@ class Case:
         return int(self.name.partition(".")[0])
 
 
-def run_cases(port: int, patterns: Sequence[str], *, patience: float) -> list[Case]:
+def run_cases(
+    port: int, patterns: Sequence[str], *, patience: float, concurrency: int = CONCURRENCY
+) -> list[Case]:
     """Return how the server on 127.0.0.1 did; raises RuntimeError when it takes too long."""
-    command = [sys.executable, "-m", __name__, str(port), *patterns]
+    command = [sys.executable, "-m", __name__, str(port), str(concurrency), *patterns]
     try:
         done = subprocess.run(command, capture_output=True, timeout=patience, check=False)
     except subprocess.TimeoutExpired as exc:
@@ -66,12 +69,12 @@ def run_cases(port: int, patterns: Sequence[str], *, patience: float) -> list[Ca
     return cases
 
 
-async def _run(port: int, patterns: Sequence[str]) -> list[Case]:
+async def _run(port: int, concurrency: int, patterns: Sequence[str]) -> list[Case]:
     from kosoku import FailureError, run_fuzzingclient
 
     try:
         results = await run_fuzzingclient(
-            f"127.0.0.1:{port}", list(patterns), None, concurrency=CONCURRENCY
+            f"127.0.0.1:{port}", list(patterns), None, concurrency=concurrency
         )
     except FailureError as failure:
         results = failure.results
@@ -105,10 +108,10 @@ def _with_bytes(on_message):
     return take
 
 
-def main(port: str, *patterns: str) -> None:
+def main(port: str, concurrency: str, *patterns: str) -> None:
     """Print how the server did."""
     _give_bytes()
-    for case in asyncio.run(_run(int(port), patterns)):
+    for case in asyncio.run(_run(int(port), int(concurrency), patterns)):
         print(json.dumps([case.name, case.behavior, case.close, case.details]))
     sys.stdout.flush()
     os._exit(0)  # kosoku 0.1.0 aborts when the interpreter ends
