@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -145,6 +146,12 @@ def run_uwsgi(
             raise
         server.stop(signal.SIGINT)
         server.check_clean(may_log_errors=may_log_errors, may_lose_workers=may_lose_workers)
+
+
+def free_port() -> int:
+    """Return a port for a socket of a uWSGI that reloads: of port 0 it would make another."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return int(sock.getsockname()[1])
 
 
 def make_ini(module: str, config: Sequence[str], options: dict[str, str], folder: Path) -> str:
