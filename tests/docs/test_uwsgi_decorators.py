@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import importlib.util
 import inspect
 import re
 from pathlib import Path
@@ -73,14 +71,3 @@ def test_a_decorator_is_called_as_uwsgis(name: str) -> None:
     options = {each.name for each in parameters if each.kind is each.KEYWORD_ONLY}
     assert named == DECORATORS[name]
     assert ("target" in options) == (name in HAVE_TARGET)
-
-
-def test_these_are_the_names_of_the_uwsgi_that_is_installed() -> None:
-    spec = importlib.util.find_spec("uwsgidecorators")
-    if spec is None or spec.origin is None:
-        pytest.skip("uWSGI is not installed")
-    tree = ast.parse(Path(spec.origin).read_text())
-    names = {each.name for each in tree.body if isinstance(each, (ast.ClassDef, ast.FunctionDef))}
-    targets = [each.targets[0] for each in tree.body if isinstance(each, ast.Assign)]
-    names |= {each.id for each in targets if isinstance(each, ast.Name)}
-    assert {name for name in names if not name.startswith("_")} == set(DECORATORS) | INSIDES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import signal
 import time
@@ -9,11 +10,23 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.test_uwsgi_decorators import DECORATORS, INSIDES
 from tests.integration.decorated import APP, Ledger, call, ledger
-from tests.integration.uwsgi_servers import run_uwsgi
+from tests.integration.uwsgi_servers import find_uwsgi, run_uwsgi
 
 pytestmark = pytest.mark.integration
 __all__ = ["ledger"]
+
+
+def test_the_page_about_them_knows_the_names_of_this_uwsgi() -> None:
+    folder = Path(find_uwsgi()).parents[1]
+    found = sorted(folder.glob("**/uwsgidecorators.py"))
+    assert found, f"uWSGI in {folder} came without uwsgidecorators"
+    tree = ast.parse(found[0].read_text())
+    names = {each.name for each in tree.body if isinstance(each, (ast.ClassDef, ast.FunctionDef))}
+    targets = [each.targets[0] for each in tree.body if isinstance(each, ast.Assign)]
+    names |= {each.id for each in targets if isinstance(each, ast.Name)}
+    assert {name for name in names if not name.startswith("_")} == set(DECORATORS) | INSIDES
 
 
 @pytest.mark.parametrize("lazy", ["false", "true"])
@@ -46,7 +59,7 @@ def test_a_timer_fires_once_a_period_over_three_mules(ledger: Ledger) -> None:
     begun = time.monotonic()
     env = {"LEDGER": str(ledger.path), "TIMER": "0.3"}
     with run_uwsgi(APP, ["--consumers", "3"], env=env, mules=4) as server:
-        server.wait_for(lambda: len(ledger.lines("tick")) >= 6, "six ticks")
+        server.wait_for(lambda: len(ledger.lines("tick")) >= 6, "six ticks", patience=40.0)
         ticks = len(ledger.lines("tick"))
         assert ticks <= (time.monotonic() - begun) / 0.3
 
