@@ -9,6 +9,7 @@ import time
 from urllib.parse import parse_qs
 
 from wsgi_bridge import Bridge, Channel, route
+from wsgi_bridge.consumers import get_default_layer
 
 # Whoever imports the site leaves its process id.
 if "IMPORTED_BY" in os.environ:
@@ -40,7 +41,17 @@ ACTIONS = {
 }
 
 
+def events(start_response):
+    """Server-sent events, none of which ever comes."""
+    layer = get_default_layer()
+    start_response("200 OK", [("Content-Type", "text/event-stream")])
+    yield b": hello\n\n"
+    layer.receive([layer.new_channel("news?")], block=True)
+
+
 def site(environ, start_response):
+    if environ["PATH_INFO"] == "/events":
+        return events(start_response)
     ACTIONS[environ["PATH_INFO"]](environ)
     content = f"{os.getpid()} {threading.current_thread().name}".encode()
     start_response("200 OK", [("Content-Length", str(len(content)))])

@@ -178,6 +178,18 @@ def test_what_does_not_finish_in_time_is_abandoned_and_named(tmp_path: Path, kin
         assert "abandoned: http.request for /wait" in worker.log()
 
 
+@pytest.mark.parametrize("kind", ["--threads", "--greenlets"])
+def test_a_stop_ends_streams_of_events(tmp_path: Path, kind: str) -> None:
+    options = (kind, "2", "--graceful-timeout", "60")
+    with run_worker(JOBS, tmp_path, *options, env={"ASGI_STREAM_GRACE": "0.2"}) as worker:
+        reply = worker.ask("/events")
+        assert worker.replies(1)[reply]["content"] == b": hello\n\n"
+        worker.signal(signal.SIGTERM)
+        assert worker.replies(1) == {reply: {"closed": True}}
+        assert worker.wait_for_end() == 0
+        assert "abandoned" not in worker.log()
+
+
 def test_a_second_interrupt_stops_at_once(tmp_path: Path) -> None:
     with run_worker(JOBS, tmp_path) as worker:
         worker.ask("/wait", file=tmp_path / "never")

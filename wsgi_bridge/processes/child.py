@@ -28,6 +28,7 @@ from wsgi_bridge.processes.noted_worker import NotedWorker
 from wsgi_bridge.processes.options import Options
 from wsgi_bridge.processes.target import BadTarget, choose_channels, load_target
 from wsgi_bridge.server.capacity import server_capacity
+from wsgi_bridge.streams import tell_endless
 from wsgi_bridge.threads import ThreadWorker
 from wsgi_bridge.worker import channels_of
 
@@ -54,7 +55,12 @@ def run_child(options: Options, link: Link, board: Board) -> int:
         layer, worker, runner = _load(options, board)
     except BadTarget as exc:
         return _fail(exc, link, control)
-    control.attend(runner, worker.teller.tell)
+    control.attend(
+        runner,
+        worker.teller.tell,
+        end_streams=_make_wakeup(options)(tell_endless),
+        stream_grace=worker.bridge.settings.stream_grace,
+    )
     figures = FiguresReporter(
         layer,
         lambda: take_all(layer, worker=worker, running=len(runner.unfinished())),
@@ -93,11 +99,20 @@ def _make_greenlets(
     options: Options, bridge: Bridge, layer: BaseLayer, board: Board, channels: list[str]
 ) -> tuple[NotedWorker, Runner]:
     from wsgi_bridge.server.greenlet_worker import GreenletWorker
-    from wsgi_bridge.server.wakeup import Wakeup
 
-    worker = NotedWorker(bridge, layer, Wakeup, board, multithread=True, multiprocess=True)
+    wakeup = _make_wakeup(options)
+    worker = NotedWorker(bridge, layer, wakeup, board, multithread=True, multiprocess=True)
     worker.channels = channels
     return worker, GreenletWorker(worker, greenlets=options.greenlets)
+
+
+def _make_wakeup(options: Options) -> Any:
+    """Return what has a function run where consumers do."""
+    if options.greenlets:
+        from wsgi_bridge.server.wakeup import Wakeup
+
+        return Wakeup
+    return _at_once
 
 
 def _at_once(function: Any) -> Any:

@@ -89,6 +89,9 @@ class Control:
         self._clock = clock
         self._runner: Runner | None = None
         self._tell: Callable[[Orphan], None] | None = None
+        self._end_streams: Callable[[], None] | None = None
+        self._stream_grace = 0.0
+        self._streams_end: float | None = None
         self._deadline: float | None = None
         self._is_exhausted = False
         self._told: set[tuple[int, float]] = set()
@@ -106,10 +109,23 @@ class Control:
         faulthandler.register(signal.SIGUSR1, all_threads=True)
         native("start_new_thread")(self._run, ())
 
-    def attend(self, runner: Runner, tell: Callable[[Orphan], None] | None = None) -> None:
-        """See to this from now on; to be called before it starts. `tell`: see `orphans`."""
+    def attend(
+        self,
+        runner: Runner,
+        tell: Callable[[Orphan], None] | None = None,
+        *,
+        end_streams: Callable[[], None] | None = None,
+        stream_grace: float = 0.0,
+    ) -> None:
+        """See to this from now on; to be called before it starts.
+
+        `tell`: see `orphans`. `end_streams` is called when it has been stopping for `stream_grace`
+        seconds, and from then on: see `streams`.
+        """
         self._runner = runner
         self._tell = tell
+        self._end_streams = end_streams
+        self._stream_grace = min(stream_grace, self._options.graceful_timeout / 2)
 
     @property
     def is_stopping(self) -> bool:
@@ -157,6 +173,7 @@ class Control:
         if self._deadline is not None:
             return
         self._deadline = self._clock() + self._options.graceful_timeout
+        self._streams_end = self._clock() + self._stream_grace
         if self._runner is None:
             _exit(0)  # nothing was taken yet, and the site may load for long
         self._runner.stop()
@@ -167,11 +184,17 @@ class Control:
         runner = self._runner
         if runner is not None:
             self._tell_what_takes_long(runner)
+            if self._streams_end is not None and self._clock() >= self._streams_end:
+                self._cut_streams()
             if self._deadline is not None and self._clock() >= self._deadline:
                 self._abandon(runner)
             self._look_at_limits(runner)
         if self.files is not None and (changed := self.files.changed()):
             self._link.tell(Event.CHANGED, " ".join(map(os.path.relpath, changed)))
+
+    def _cut_streams(self) -> None:
+        if self._end_streams is not None:
+            self._end_streams()
 
     def _tell_what_takes_long(self, runner: Runner) -> None:
         present = set()
