@@ -336,7 +336,7 @@ class Worker(BaseWorker):
         self.alive = False
 
     def _is_soon_quiet(self) -> bool:
-        """Leave who comes to the kernel for a while; whether no request is left then, or accept."""
+        """Leave who comes to the kernel for a while; whether no request is left, else accept."""
         import gevent
 
         self.http.stop_listening()
@@ -345,9 +345,8 @@ class Worker(BaseWorker):
             if self.http.is_quiet(0):
                 return True
             gevent.sleep(DRAIN_STEP)
-        if self.alive:
-            self.http.listen(self.sockets)
-        return not self.alive
+        self.http.listen(self.sockets)
+        return False
 
     def _end_streams(self, seconds: float) -> None:
         """Have endless streams end, in part of the ``seconds`` that there are."""

@@ -16,6 +16,11 @@ from wsgi_bridge.wsgi import run_wsgi
 EVENTS = [("Content-Type", "text/event-stream")]
 
 
+@pytest.fixture(autouse=True)
+def _no_others(monkeypatch):
+    monkeypatch.setattr(streams, "_open", set())
+
+
 @pytest.fixture(params=["memory", "ipc"])
 def layer(request, tmp_path):
     layer = open_layer("memory://" if request.param == "memory" else f"ipc://{tmp_path}/layer")
@@ -106,8 +111,7 @@ def test_a_stream_is_endless_by_its_type(value, expected):
     assert is_endless([(b"X-Other", b"text/event-stream"), (b"Content-Type", value)]) is expected
 
 
-def test_who_does_not_notice_is_found_after_a_while(monkeypatch):
-    monkeypatch.setattr(streams, "_open", set())
+def test_who_does_not_notice_is_found_after_a_while():
     now, over = [100.0], set()
     options = {"is_endless": True, "look": lambda timeout: None}
     first, second = (OpenStream(None, "flow?", f"reply!{n}", **options) for n in range(2))
