@@ -52,7 +52,8 @@ class OpenStream:
     says, and raises RequestAborted when that is the end.
     """
 
-    __slots__ = ("_look", "channel", "is_endless", "is_told", "layer", "reply_channel", "thread")
+    __slots__ = ("_look", "channel", "is_endless", "is_over", "is_told", "layer", "reply_channel",
+                 "thread")  # fmt: skip
 
     def __init__(
         self,
@@ -68,6 +69,7 @@ class OpenStream:
         self.reply_channel = reply_channel
         self.is_endless = is_endless
         self.is_told = False  # by this process, that it stops
+        self.is_over = False
         self.thread = threading.get_ident()  # or the greenlet's
         self._look = look
         interruption.set(self)
@@ -79,7 +81,8 @@ class OpenStream:
 
     def close(self) -> None:
         """The response has ended, or its end is known. Idempotent."""
-        if self in _open:
+        if not self.is_over:
+            self.is_over = True
             _open.discard(self)
             interruption.set(None)
 

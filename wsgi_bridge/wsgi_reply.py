@@ -47,6 +47,7 @@ CHECK_INTERVAL = 0.1
 MIN_BACK_OFF, MAX_BACK_OFF = 0.001, 0.05
 
 FLOW_CHANNEL = "http.response.flow?"
+CLIENT_GONE = "the client went away, or was given up, while its response was written"
 
 
 class Reply:
@@ -170,6 +171,8 @@ class Reply:
         )
 
     def _wait_for_room(self) -> None:
+        if self._stream.is_over:  # the view was told so where it waited, and goes on all the same
+            raise RequestAborted(CLIENT_GONE)
         now = time.monotonic()
         if self._on_the_way >= WINDOW // 2 or now - self._checked >= CHECK_INTERVAL:
             self._checked = now
@@ -185,9 +188,7 @@ class Reply:
         for _, report in reports:
             if report.get("closed"):
                 self._stream.close()
-                raise RequestAborted(
-                    "its client went away, or was given up, while the response was written"
-                )
+                raise RequestAborted(CLIENT_GONE)
             while unreported and unreported[0][0] <= report["sent"]:
                 self._on_the_way -= unreported.popleft()[1]
         return bool(reports)

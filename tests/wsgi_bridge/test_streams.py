@@ -31,8 +31,9 @@ def layer(request, tmp_path):
 class View:
     """A view that streams what comes on a channel; runs in a thread of its own."""
 
-    def __init__(self, layer, headers=EVENTS):
+    def __init__(self, layer, headers=EVENTS, is_stubborn=False):
         self.layer = layer
+        self.is_stubborn = is_stubborn
         self.headers = headers
         self.channel = layer.new_channel("news?")
         self.ended = []
@@ -52,10 +53,14 @@ class View:
                 yield message["content"]
         except RequestAborted:
             self.ended.append("aborted")
-            raise
+            if not self.is_stubborn:
+                raise
+            while True:
+                yield b"still here"
         finally:
             # What a view does last is not interrupted.
-            self.ended.append(self.layer.receive([self.channel], block=True, timeout=0.01))
+            last = self.layer.receive([self.channel], block=True, timeout=0.01)
+            assert last == (None, None)
 
     def read(self):
         """Return the next message to the server."""
@@ -65,7 +70,7 @@ class View:
     def wait_for_end(self):
         self.thread.join(10)
         assert not self.thread.is_alive()
-        assert self.ended == ["aborted", (None, None)]
+        assert self.ended == ["aborted"]
 
 
 def test_a_view_that_waits_hears_at_once_that_its_client_has_gone(layer):
@@ -83,6 +88,13 @@ def test_it_takes_what_came_before_and_is_not_disturbed_by_reports(layer):
     assert view.read()["content"] == b"news"
     layer.send(view.flow_channel, {"closed": True})
     view.wait_for_end()
+
+
+def test_a_view_that_goes_on_all_the_same_is_ended_when_it_has_something_to_send(layer):
+    view = View(layer, is_stubborn=True)
+    layer.send(view.flow_channel, {"closed": True})
+    view.wait_for_end()
+    assert view.read() == {"closed": True}
 
 
 def test_a_process_that_stops_tells_those_that_would_never_end(layer):
