@@ -14,11 +14,12 @@ import gevent
 
 from gunicorn_asgi.events import WORKER_CONSUMER_UNFINISHED
 from wsgi_bridge.exceptions import RequestAborted
+from wsgi_bridge.layers.local_first import LocalFirstLayer
 from wsgi_bridge.server.pool import GreenletPool
 from wsgi_bridge.threads import ThreadWorker
 
 if TYPE_CHECKING:
-    from wsgi_bridge.layers.base import BaseLayer
+    from wsgi_bridge.layers.base import BaseLayer, Listener
     from wsgi_bridge.worker import Worker as ConsumerLoop
 
 logger = logging.getLogger(__name__)
@@ -49,6 +50,10 @@ class Consumers(Protocol):
 
     def finish(self) -> int:
         """Take no more, end what still runs if that can be done; return how many those are."""
+
+
+def _hear() -> None:
+    """Whoever waits is woken, too."""
 
 
 class Nobody:
@@ -111,7 +116,9 @@ class Threads:
 
     def __init__(self, loop: ConsumerLoop, layer: BaseLayer, threads: int) -> None:
         self.channels = loop.channels
+        self._layer = layer
         self._threads = ThreadWorker(loop, layer, threads=threads)
+        self._listener: Listener | None = None
 
     @property
     def running(self) -> int:
@@ -122,6 +129,10 @@ class Threads:
         """Begin to take messages."""
         # Unless the site knows better.
         sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL))
+        if isinstance(self._layer, LocalFirstLayer):
+            # A thread listens only while it waits. Where nobody does in between, the shared layer
+            # has to be asked before each request, and when it does not answer, nobody is served.
+            self._listener = self._layer.listen(self._threads.channels, _hear)
         self._threads.start()
 
     def give_up(self, threads: set[int]) -> int:
@@ -131,6 +142,8 @@ class Threads:
     def finish(self) -> int:
         """Take no more; name what still runs: a thread cannot be ended, but by its process."""
         self._threads.stop()
+        if self._listener is not None:
+            self._listener.close()
         deadline = time.monotonic() + END_TIMEOUT
         while not self._threads.join(0) and time.monotonic() < deadline:
             gevent.sleep(END_STEP)  # the hub goes on: a consumer's last words are to be sent

@@ -113,7 +113,8 @@ class ThreadWorker:
             self._bell: lambda *_: None,
             **dict.fromkeys(worker.releaser.channels, feed),
         }
-        self._channels = [*worker.channels, *self._aside]
+        #: All that the threads receive from.
+        self.channels = [*worker.channels, *self._aside]
         self._outgoing = Outgoing(layer, clock) if layer.gathers else None
         worker.outgoing = self._outgoing
         # With a single thread there is nobody to give it to, but there may be something to put.
@@ -254,10 +255,10 @@ class ThreadWorker:
             self._outgoing.put()
 
     def _receive(self, room: int) -> Batch:
-        if self._outgoing is not None and (batch := self._outgoing.exchange(self._channels, room)):
+        if self._outgoing is not None and (batch := self._outgoing.exchange(self.channels, room)):
             return batch
         try:
-            return self._layer.receive_many(self._channels, room, LONGEST_WAIT)
+            return self._layer.receive_many(self.channels, room, LONGEST_WAIT)
         except ChannelLayerUnavailable:
             pass  # it says so in the log itself
         except Exception as exc:
