@@ -32,7 +32,6 @@ from wsgi_bridge.events.consumers import (
     CONSUMER_GIVEN_UP,
     CONSUMER_LAYER_UNAVAILABLE,
     CONSUMER_MESSAGE_LOST,
-    CONSUMER_NOT_ANSWERED,
     CONSUMER_NOT_PUT_OFF,
     CONSUMER_TIMEOUT,
 )
@@ -52,9 +51,8 @@ from wsgi_bridge.retries import put_off
 from wsgi_bridge.route_reports import RouteReporter, load_snapshots, merge
 from wsgi_bridge.route_statistics import RouteStatistics, count_routes, report, take_snapshot
 from wsgi_bridge.routing import Match
-from wsgi_bridge.wsgi import RETRY_AFTER, WsgiApp, collect_response, run_wsgi
-from wsgi_bridge.wsgi_environ import make_environ
-from wsgi_bridge.wsgi_input import open_input
+from wsgi_bridge.site import HijackedSocket, Site
+from wsgi_bridge.wsgi import RETRY_AFTER, WsgiApp
 
 if TYPE_CHECKING:
     from wsgi_bridge.bridge import Bridge
@@ -67,9 +65,6 @@ logger = logging.getLogger(__name__)
 BATCH = 64
 # Seconds between two attempts at an acknowledgement whose reply channel is full.
 ACK_RETRY_DELAY = 0.05
-# What the statistics call the site itself: every request without a route.
-SITE = "site"
-
 # Every channel that a protocol server sends to, routed or not: what nobody receives would fill up.
 PROTOCOL_CHANNELS = frozenset(
     (
@@ -84,8 +79,6 @@ PROTOCOL_CHANNELS = frozenset(
 _SERVER_ERROR = {"status": 500, "headers": [[b"Content-Type", b"text/plain; charset=utf-8"]],
                  "content": b"500 Internal Server Error\n"}  # fmt: skip
 _UNAVAILABLE = error_response(503, headers=RETRY_AFTER)
-_NOT_FOUND = {"status": 404, "headers": [[b"Content-Type", b"text/plain; charset=utf-8"]],
-              "content": b"404 Not Found\n"}  # fmt: skip
 
 
 # A context manager, made with a number of seconds, which raises ConsumerTimeout out of its block.
@@ -105,15 +98,6 @@ class Pool(Protocol):
 
     def start(self, job: Callable[[Any, Any], None], first: Any, second: Any) -> None:
         """Run ``job(first, second)``."""
-
-
-class HijackedSocket(Protocol):
-    """A socket that a WSGI app may take for itself (``environ["gunicorn.socket"]``)."""
-
-    is_taken: bool
-
-    def finish(self) -> None:
-        """The app is done with it."""
 
 
 class Worker:
@@ -143,16 +127,9 @@ class Worker:
         self.bridge = bridge
         self.layer = layer
         self.router = bridge.router
-        self._app = app or bridge.app
         self.channels = sorted(channels_of(bridge))
         self.pump_soon = make_wakeup(self.pump)
         self.pool: Pool
-        self._environ = environ or {}
-        self._software = software
-        self._multithread = multithread
-        self._multiprocess = multiprocess
-        self._socket_of = socket_of
-        self._socket_key = socket_key
         self._listener: Any = None
         self._time_limit: TimeLimit | None = None
         self._outlet: Outlet | None = None
@@ -164,7 +141,17 @@ class Worker:
             periodic=AllRecurring(bridge.periodic),
         )
         self._presence = PresenceRegister(layer, self.router.channels, self.releaser.wake)
-        self._site = RouteStatistics(SITE, ["http.request"])
+        self._site = Site(
+            app or bridge.app,
+            layer,
+            self.router,
+            environ={} if environ is None else environ,
+            software=software,
+            multithread=multithread,
+            multiprocess=multiprocess,
+            socket_of=socket_of,
+            socket_key=socket_key,
+        )
         self._statistics = {
             route: RouteStatistics(route.name, route.channels) for route in self.router.routes
         }
@@ -173,8 +160,8 @@ class Worker:
         bridge.attach_routes(self.statistics, self.all_statistics)
         bridge.attach_delays(self.releaser.statistics)
         self._unrouted: dict[str, Callable[[dict[str, Any]], None]] = {
-            "http.request": self._run_site,
-            "websocket.connect": self._answer_connect,
+            "http.request": self._site.run,
+            "websocket.connect": self._site.answer_connect,
             "websocket.receive": self._acknowledge,
             CHECK: self._presence.check,
         }
@@ -198,6 +185,7 @@ class Worker:
     @outgoing.setter
     def outgoing(self, outgoing: Outgoing | None) -> None:
         self._outlet = None if outgoing is None else (outgoing, self._settle)
+        self._site.outgoing = outgoing
 
     def start_services(self, *, is_fed: bool = False) -> None:
         """Report what is counted, put what is scheduled when it is due, and serve `asgi.delay`.
@@ -274,7 +262,7 @@ class Worker:
         return sum(route.changes for route in self._counted())
 
     def _counted(self) -> list[RouteStatistics]:
-        return [self._site, *self._statistics.values()]
+        return [self._site.statistics, *self._statistics.values()]
 
     def route_name(self, channel: str, message: dict[str, Any]) -> str:
         """Return what logs call the consumer of a message: its route's line, or the channel."""
@@ -452,87 +440,13 @@ class Worker:
             content = exc.reason.encode()
             outbox.send(reply, {"accept": False, "status": exc.status, "content": content})
 
-    # Messages without a route
-
-    def _run_site(self, message: dict[str, Any]) -> None:
-        statistics = self._site
-        statistics.begun = number = statistics.begun + 1
-        begun = perf_counter() if number >= statistics.next_timed else 0.0
-        went_well = False
-        try:
-            went_well = run_wsgi(
-                self._app,
-                message,
-                self.layer,
-                multithread=self._multithread,
-                multiprocess=self._multiprocess,
-                server_software=self._software,
-                extra_environ=self._environ,
-                outgoing=self.outgoing,
-            )
-        finally:
-            statistics.ended += 1
-            if begun:
-                statistics.add_time(perf_counter() - begun)
-            if not went_well:
-                statistics.errors += 1
-
     def _acknowledge(self, message: dict[str, Any]) -> None:
+        """Let the next event of a socket come whose events nobody has a route for."""
         reply, order = message["reply_channel"], message["order"]
         try:
             self.layer.send(reply, {"ack": order})
         except ChannelLayerError:
             self._acknowledge_late(reply, order)
-
-    def _answer_connect(self, message: dict[str, Any]) -> None:
-        """Answer a handshake without a route for ``websocket.connect``."""
-        if self.router.accepts_websocket(message):
-            window = self.router.window_of(message)
-            self._reply(message, {"accept": True, **({"window": window} if window > 1 else {})})
-            return
-        socket = self._socket_of(message["reply_channel"]) if self._socket_of else None
-        answer = _NOT_FOUND if socket is None else self._show_to_site(message, socket)
-        if answer is not None:
-            self._reply(message, {"accept": False, **answer})
-
-    def _show_to_site(
-        self, message: dict[str, Any], socket: HijackedSocket
-    ) -> dict[str, Any] | None:
-        """Let the site take the socket for itself, as under gunicorn's own workers.
-
-        Returns its refusal, or None when it took the socket. A site that would answer with a page
-        knows nothing of WebSockets there: 404.
-        """
-        stream = open_input({**message, "body": b""}, self.layer, lambda _: None)
-        environ = make_environ(
-            message,
-            stream,
-            multithread=self._multithread,
-            multiprocess=self._multiprocess,
-            server_software=self._software,
-        )
-        environ.update(self._environ)
-        environ[self._socket_key] = socket
-        try:
-            status, headers, content = collect_response(
-                self._app, environ, min_status=300, hijacked=lambda: socket.is_taken
-            )
-        finally:
-            if socket.is_taken:
-                socket.finish()
-        if socket.is_taken:
-            return None
-        if status < 300:
-            return _NOT_FOUND
-        return {"status": status, "headers": headers, "content": content}
-
-    def _reply(self, message: dict[str, Any], answer: dict[str, Any]) -> None:
-        try:
-            self.layer.send(message["reply_channel"], answer)
-        except ChannelLayerError as exc:
-            CONSUMER_NOT_ANSWERED.log(
-                logger, "no answer to %(path)s", cause=exc, exc_info=True, path=message.get("path")
-            )
 
 
 def channels_of(bridge: Bridge) -> frozenset[str]:

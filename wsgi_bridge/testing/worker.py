@@ -8,6 +8,7 @@ from typing import Any
 
 from greenlet import GreenletExit
 
+from wsgi_bridge.bridge import Bridge
 from wsgi_bridge.exceptions import ConsumeLater, DenyConnection, RequestAborted
 from wsgi_bridge.routing import Match
 from wsgi_bridge.worker import Worker
@@ -22,12 +23,13 @@ class WatchedWorker(Worker):
     It does not take the channels in ``hold``.
     """
 
-    def __init__(self, *arguments: Any, hold: Sequence[str] = (), **options: Any) -> None:
-        super().__init__(*arguments, **options)
+    def __init__(
+        self, bridge: Bridge, *arguments: Any, hold: Sequence[str] = (), **options: Any
+    ) -> None:
         self.failures: list[BaseException] = []
+        super().__init__(bridge, *arguments, app=self._watch_app(bridge.app), **options)
         self.channels = [channel for channel in self.channels if channel not in hold]
         self.releaser.channels = [name for name in self.releaser.channels if name not in hold]
-        self._app = self._watch_app(self._app)
 
     def start_services(self, *, is_fed: bool = False) -> None:
         """Do nothing: the engine lets the releaser have its turns, by the test's clock."""
