@@ -12,6 +12,7 @@ import gc
 import os
 import select
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -31,6 +32,8 @@ from tests.benchmarks.websocket_wire import (
 )
 
 PAYLOAD_BYTES = 100
+# Sockets that are opened before the ones so far answer pings.
+PORTION = 1000
 # The nice value of who only waits.
 POLITENESS = 10
 
@@ -139,24 +142,46 @@ class IdleLoad:
 
 
 class PingedLoad:
-    """Idle sockets, of which those that were pinged are counted. Gives way to its core's others."""
+    """Idle sockets that answer pings from their first moment on, in a thread; counted when told.
+
+    While others are opened, or other processes are waited for, the server goes on to ping.
+    """
 
     path = "/echo"
 
     def __init__(self, connections: list[Connection], deflate: bool):
-        self.by_descriptor = _by_descriptor(connections)
-        os.nice(POLITENESS)
+        self.by_descriptor: dict[int, Connection] = {}
+        self._first: dict[int, float] = {}
+        self._failure: Exception | None = None
+        self._poll = select.epoll()
+        os.nice(POLITENESS)  # gives way to others on its core
+        self.add(connections)
+        threading.Thread(target=self._answer, daemon=True).start()
+
+    def add(self, connections: list[Connection]) -> None:
+        """Hold these as well."""
+        self.by_descriptor |= _by_descriptor(connections)
+        for connection in connections:
+            self._poll.register(connection.sock, select.EPOLLIN)
+
+    def _answer(self) -> None:
+        try:
+            while True:
+                for descriptor, _ in self._poll.poll():
+                    self.by_descriptor[descriptor].read()
+                    self._first.setdefault(descriptor, time.perf_counter())
+        except (UnexpectedAnswerError, OSError) as error:
+            self._failure = error
 
     def run(self, seconds: float) -> tuple[int, list[float]]:
         """Return the number of sockets that were pinged, and when each was for the first time."""
         begun = time.perf_counter()
-        first: dict[int, float] = {}
-        with _epoll(self.by_descriptor) as poll:
-            while (left := begun + seconds - time.perf_counter()) > 0:
-                for descriptor, _ in poll.poll(left):
-                    self.by_descriptor[descriptor].read()
-                    first.setdefault(descriptor, time.perf_counter() - begun)
-        return len(first), list(first.values()) or [0.0]
+        self._first = {}
+        time.sleep(seconds)
+        if self._failure is not None:
+            raise self._failure
+        times = [at - begun for at in list(self._first.values())]
+        return len(times), times or [0.0]
 
 
 def _by_descriptor(connections: Iterable[Connection]) -> dict[int, Connection]:
@@ -195,10 +220,17 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     kind = LOADS[options.mode]
     raise_descriptor_limit()
-    connections = open_connections(
-        options.port, kind.path, options.sockets, deflate=options.deflate
-    )
-    load = kind(connections, options.deflate)
+    most = PORTION if kind is PingedLoad else options.sockets
+    load = None
+    for first in range(0, options.sockets, most):
+        count = min(most, options.sockets - first)
+        connections = open_connections(
+            options.port, kind.path, count, first=first, deflate=options.deflate
+        )
+        if load is None:
+            load = kind(connections, options.deflate)
+        else:
+            load.add(connections)
     gc.freeze()  # the load makes no cycles: nothing to collect but its own pauses
     gc.disable()
     serve_runs(load.run)

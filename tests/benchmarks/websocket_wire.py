@@ -111,16 +111,20 @@ def split_frames(data: bytes) -> tuple[list[bytes], bytes]:
     return frames, data
 
 
-def open_connections(port: int, path: str, count: int, *, deflate: bool) -> list[Connection]:
+def open_connections(
+    port: int, path: str, count: int, *, deflate: bool, first: int = 0
+) -> list[Connection]:
     """Return `count` open non-blocking WebSockets to 127.0.0.1:`port`; blocks.
 
+    `first`: how many there are already.
     Raises UnexpectedAnswerError when a handshake is refused, or when it agrees on compression
     and `deflate` did not ask for it, or the other way round.
     """
     request = _opening_handshake(port, path, deflate)
     connections: list[Connection] = []
-    for first in range(0, count, WAVE):
-        wave = [_connect(port, number) for number in range(first, min(first + WAVE, count))]
+    for begin in range(first, first + count, WAVE):
+        end = min(begin + WAVE, first + count)
+        wave = [_connect(port, number) for number in range(begin, end)]
         for sock in wave:
             sock.sendall(request)
         for sock in wave:

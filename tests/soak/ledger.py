@@ -42,6 +42,11 @@ class Failure:
     what: str
     close_code: int = 0
 
+    def describe(self, started: float) -> str:
+        """Return it in words; `started`: of the run."""
+        at, took = self.ended - started, self.ended - self.began
+        return f"Failed, at {at:.1f} s after {took:.1f} s: {self.kind}: {self.what}"
+
 
 @dataclass
 class Ledger:

@@ -52,9 +52,7 @@ def _wrong(outcome: Outcome) -> Iterator[str]:
     for complaint in outcome.complaints[:EXAMPLES]:
         yield f"- Logged:\n\n```\n{complaint}\n```"
     for failure in outcome.failures[:EXAMPLES]:
-        at = failure.ended - outcome.started
-        yield f"- Failed, at {at:.1f} s after {failure.ended - failure.began:.1f} s: " \
-              f"{failure.kind}: {failure.what}"  # fmt: skip
+        yield f"- {failure.describe(outcome.started)}"
 
 
 def _visits(outcome: Outcome) -> Iterator[Row]:

@@ -156,6 +156,9 @@ def _kill(server: Server, chance: random.Random, ledger: Ledger) -> Iterator[int
 
 def _tell(outcome: Outcome) -> None:
     ledger, now = outcome.ledger, time.monotonic()
+    for failure in ledger.unexcused:
+        if failure.ended >= now - PROGRESS:
+            print(f"  {failure.describe(outcome.started)}", file=sys.stderr)
     memory = outcome.samples[-1].total("memory") / 1e6 if outcome.samples else 0
     print(
         f"{(now - outcome.started) / 60:.0f} min: {ledger.visits.total():,} visits, "
