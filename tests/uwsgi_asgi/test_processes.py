@@ -24,6 +24,7 @@ from uwsgi_asgi.decorators import (
     signal,
     thread,
 )
+from uwsgi_asgi.decorators.host import maybe_uwsgi
 from uwsgi_asgi.decorators.locking import KEY, LEASE
 from wsgi_bridge import Bridge, ConsumerTimeout
 from wsgi_bridge.layers.memory import MemoryLayer
@@ -296,6 +297,14 @@ def test_a_thread_runs_each_call(layer):
 def test_what_only_uwsgi_has_is_told_elsewhere(caplog, decorator):
     assert decorator("name")(len) is len
     assert f"@{decorator.__name__} of builtins:len has no effect outside of uWSGI" in caplog.text
+
+
+def test_a_module_of_the_site_that_has_that_name_is_not_uwsgi(tmp_path, monkeypatch):
+    (tmp_path / "uwsgi.py").write_text("raise AssertionError('somebody imports it')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert maybe_uwsgi() is None
+    monkeypatch.setitem(sys.modules, "uwsgi", types.ModuleType("uwsgi"))
+    assert maybe_uwsgi() is None
 
 
 def test_what_only_uwsgi_has_is_uwsgis(uwsgi):

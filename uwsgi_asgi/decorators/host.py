@@ -14,16 +14,11 @@ def maybe_uwsgi() -> Any:
 
     Like `uwsgidecorators`, whatever asks for it needs the master.
     """
-    # It is made by uWSGI itself, never found on the path.
-    module = sys.modules.get("uwsgi") or _import()
-    return module if module is not None and module.masterpid() else None
-
-
-def _import() -> Any:
-    try:
-        return importlib.import_module("uwsgi")
-    except ImportError:
+    # uWSGI brings it along: what has that name on the path is something of the site's.
+    if "uwsgi" not in sys.builtin_module_names and "uwsgi" not in sys.modules:
         return None
+    module = importlib.import_module("uwsgi")
+    return module if hasattr(module, "masterpid") and module.masterpid() else None
 
 
 # Targets that mean any one process, which is what the layer does.
