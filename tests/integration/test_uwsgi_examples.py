@@ -158,7 +158,7 @@ def open_socket(path: str, target: str, **headers: str) -> ClientConnection:
 
 def test_the_flask_site_behind_nginx_has_pages_and_sockets(folder: Path) -> None:
     with (
-        run_uwsgi("uwsgi-flask.ini", folder, mules=3),
+        run_uwsgi("uwsgi-flask.ini", folder, mules=2),
         run_nginx("uwsgi-nginx.conf", folder) as path,
     ):
         assert "<input" in request(path, "GET", "/rooms/lobby").text
@@ -225,7 +225,7 @@ def test_a_push_from_uwsgi_reaches_sockets_that_have_moved_to_gunicorn(folder: P
     moved = (EXAMPLES / "uwsgi-to-gunicorn.conf").read_text()
     assert "location /news" in moved
     with (
-        run_uwsgi("uwsgi-flask.ini", folder, mules=3, layer=layer),
+        run_uwsgi("uwsgi-flask.ini", folder, mules=2, layer=layer),
         run_server("chat:application", env={"CHANNEL_LAYER": layer}, chdir=EXAMPLES, binds=binds),
         run_nginx("uwsgi-nginx.conf", folder) as path,
     ):
