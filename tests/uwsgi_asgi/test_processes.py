@@ -238,6 +238,15 @@ def test_it_runs_once_where_a_process_that_was_not_forked_opens_its_layer():
     assert pids == [os.getpid()]
 
 
+def test_one_that_raises_keeps_neither_the_others_nor_the_process(caplog):
+    calls: list[int] = []
+    postfork(lambda: 1 / 0)
+    postfork(lambda: calls.append(1))
+    postfork_chain_hook()
+    assert calls == [1]
+    assert "ZeroDivisionError" in caplog.text
+
+
 def test_under_uwsgi_its_hook_runs_them_after_what_was_there(uwsgi):
     calls: list[str] = []
     uwsgi.post_fork_hook = lambda: calls.append("earlier")

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from typing import Any
 
+from uwsgi_asgi.decorators.events import TASK_TARGET_IGNORED
+
 __all__ = ["maybe_uwsgi", "warn_of_target"]
+
+logger = logging.getLogger(__name__)
 
 
 def maybe_uwsgi() -> Any:
@@ -25,8 +30,15 @@ def maybe_uwsgi() -> Any:
 _ANY = frozenset({"", "worker", "mule", "spooler"})
 
 
-def warn_of_target(logger: Any, decorator: str, name: str, target: str) -> None:
+def warn_of_target(decorator: str, name: str, target: str) -> None:
     """Say that a target has no meaning here, where it would have had one."""
     if target not in _ANY:
-        logger.warning("%s(target=%r) of %s: runs once, in any process that runs consumers",
-                       decorator, target, name)  # fmt: skip
+        TASK_TARGET_IGNORED.log(
+            logger,
+            "%(decorator)s(target=%(target)r) of %(task)s: runs once, in any process that runs "
+            "consumers",
+            cause="target",
+            decorator=decorator,
+            target=target,
+            task=name,
+        )

@@ -14,6 +14,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from uwsgi_asgi.decorators.events import TASK_LEASE_LATE, TASK_LEASE_LOST
 from wsgi_bridge.exceptions import ChannelLayerError
 
 if TYPE_CHECKING:
@@ -117,13 +118,21 @@ class _Keeper:
         try:
             is_ours = lease.renew()
         except ChannelLayerError as exc:
-            logger.warning("%s cannot be kept yet: %s", lease.key, exc)
+            TASK_LEASE_LATE.log(
+                logger, "%(key)s cannot be kept yet: %(cause)s", cause=exc, key=lease.key
+            )
             return
         with self._condition:
             if not is_ours and lease in self._held:  # else it was released meanwhile
                 self._held.discard(lease)
-                logger.error("%s was lost: this process stood still for %s s, or the layer lost "
-                             "its data", lease.key, lease.ttl)  # fmt: skip
+                TASK_LEASE_LOST.log(
+                    logger,
+                    "%(key)s was lost: this process stood still for %(ttl)s s, or the layer lost "
+                    "its data",
+                    cause="another holder",
+                    key=lease.key,
+                    ttl=lease.ttl,
+                )
 
 
 _keeper = _Keeper()

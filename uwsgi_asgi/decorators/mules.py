@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from uwsgi_asgi.decorators.events import TASK_MULE_FAILED
 from uwsgi_asgi.decorators.leases import Lease
 from uwsgi_asgi.decorators.tasks import Arguments, Tasks, name_of
 from wsgi_bridge.add_ons import AddOn, install
@@ -181,9 +182,9 @@ class Brain:
             while self._loops:
                 self._function()
             is_over = True  # the lease stays: once for each life of a process
-        except Exception:
+        except Exception as exc:
             # The top of a supervised thread: it begins again.
-            logger.exception("%s failed", self._key)
+            TASK_MULE_FAILED.log(logger, "%(task)s failed", cause=exc, exc_info=exc, task=self._key)
         finally:
             if not is_over:
                 self._pid = 0

@@ -9,15 +9,20 @@ from __future__ import annotations
 
 import functools
 import importlib
+import logging
 import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from uwsgi_asgi.decorators.events import TASK_POSTFORK_FAILED
 from uwsgi_asgi.decorators.host import maybe_uwsgi
 from uwsgi_asgi.decorators.mules import add_brain
+from uwsgi_asgi.decorators.tasks import name_of
 from wsgi_bridge.add_ons import AddOn, install
 
 __all__ = ["postfork", "postfork_chain_hook"]
+
+logger = logging.getLogger(__name__)
 
 Decorated = TypeVar("Decorated", bound=Callable[[], Any])
 
@@ -64,7 +69,13 @@ def postfork_chain_hook() -> None:
     for function, ran_in in list(_chain.items()):
         if ran_in != pid:
             _chain[function] = pid
-            function()
+            try:
+                function()
+            except Exception as exc:
+                # As in uWSGI: what one could not open is no reason not to serve.
+                TASK_POSTFORK_FAILED.log(
+                    logger, "%(task)s failed", cause=exc, exc_info=exc, task=name_of(function)
+                )
 
 
 def _hook(uwsgi: Any) -> None:

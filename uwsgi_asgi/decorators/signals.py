@@ -68,7 +68,7 @@ def signal(num: int, *, target: str = "") -> Callable[[Decorated], Decorated]:
     """
 
     def decorate(f: Decorated) -> Decorated:
-        warn_of_target(logger, "signal", name_of(f), target)
+        warn_of_target("signal", name_of(f), target)
         _number_for(num, f)
         _forward_from_uwsgi(num)
         return f
@@ -145,7 +145,7 @@ def timer(
 
     def decorate(f: Decorated) -> Decorated:
         name = name_of(f)
-        warn_of_target(logger, "timer", name, target)
+        warn_of_target("timer", name, target)
         key = f"timer {name} {secs}"
         periodic = Periodic.make(secs, CHANNEL, {"key": key, "task": name}, key)
         number = _number_for(signum, f)
@@ -220,7 +220,7 @@ def cron(
 
     def decorate(f: Decorated) -> Decorated:
         name = name_of(f)
-        warn_of_target(logger, "cron", name, target)
+        warn_of_target("cron", name, target)
         key = f"cron {name} {' '.join(map(str, crontab))}"
         number = _number_for(signum, f)
         _add(key, _Cron(key, name, crontab, lambda: f(number)))
@@ -275,7 +275,7 @@ def filemon(
 
     def decorate(f: Decorated) -> Decorated:
         name = name_of(f)
-        warn_of_target(logger, "filemon", name, target)
+        warn_of_target("filemon", name, target)
         path = os.path.abspath(os.fspath(fsobj))
         key = f"filemon {name} {path}"
         periodic = Periodic.make(LOOK_EVERY, CHANNEL, {"key": key, "task": name}, key)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from threading import Thread
 from typing import Any, TypeVar
 
+from uwsgi_asgi.decorators.events import TASK_NO_EFFECT
 from uwsgi_asgi.decorators.host import maybe_uwsgi
 from uwsgi_asgi.decorators.tasks import name_of
 
@@ -54,5 +55,11 @@ def erlang(name: str) -> Callable[[Decorated], Decorated]:
 def _uwsgi_for(decorator: str, f: Callable[..., Any]) -> Any:
     uwsgi = maybe_uwsgi()
     if uwsgi is None:
-        logger.warning("@%s of %s has no effect outside of uWSGI", decorator, name_of(f))
+        TASK_NO_EFFECT.log(
+            logger,
+            "@%(decorator)s of %(task)s has no effect outside of uWSGI",
+            cause="no uWSGI",
+            decorator=decorator,
+            task=name_of(f),
+        )
     return uwsgi

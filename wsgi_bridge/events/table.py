@@ -15,6 +15,7 @@ CATALOGUES = (
     "wsgi_bridge.events.consumers",
     "wsgi_bridge.events.layers",
     "wsgi_bridge.events.processes",
+    "uwsgi_asgi.decorators.events",
 )
 
 
