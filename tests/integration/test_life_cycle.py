@@ -177,7 +177,7 @@ def test_term_lets_everything_finish(arrangement: Arrangement, gate: Path) -> No
         site.wait_for_deaf(site.workers)
         clients.check("stopped", gate)
         site.server.process.wait(PATIENCE)
-        assert time.monotonic() - started < GRACEFUL / 2
+        assert time.monotonic() - started < 0.7 * GRACEFUL  # not all that there is
         site.check_ended(site.workers)
         site.check_freed()
 
@@ -224,7 +224,7 @@ def test_quit_waits_for_nobody_and_truncates_nothing_silently(
         site.server.kill(number)
         clients.check("hurried")
         site.server.process.wait(PATIENCE)
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < GRACEFUL / 2
         site.check_ended(site.workers)
         site.check_freed()
 
