@@ -21,8 +21,9 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from wsgi_bridge.events.consumers import WORKER_ROUTES_UNREPORTED
-from wsgi_bridge.exceptions import ChannelLayerUnavailable
+from wsgi_bridge.exceptions import ChannelLayerUnavailable, InvalidName
 from wsgi_bridge.histogram import Histogram, percentile_of
+from wsgi_bridge.names import check_channel
 
 if TYPE_CHECKING:
     from wsgi_bridge.layers.base import BaseLayer
@@ -42,6 +43,8 @@ REPORT_EVERY = 5.0
 #: Seconds between two reports in any case, and for which one counts: a process that was killed is
 #: in the figures for that long.
 RENEW_EVERY = 15.0
+#: More buckets than a time of years needs.
+BUCKETS = 1000
 REPORT_TTL = 2 * RENEW_EVERY + REPORT_EVERY
 
 #: What a process has counted of each route, by its name: `RouteStatistics.snapshot` has each.
@@ -123,7 +126,7 @@ def load_snapshots(layer: BaseLayer, *, without: str = "") -> list[Snapshot]:
         return []
     names = [name for name in _index(layer)[0] if name != without]
     found = [layer.storage.load(_key(name)).value for name in names]
-    return [value["routes"] for value in found if value is not None]
+    return [value["routes"] for value in found if value is not None and _is_report(value)]
 
 
 def merge(snapshots: Iterable[Snapshot], layer: BaseLayer) -> dict[str, dict[str, Any]]:
@@ -153,13 +156,45 @@ def merge(snapshots: Iterable[Snapshot], layer: BaseLayer) -> dict[str, dict[str
     return totals
 
 
+def _is_report(value: dict[str, Any]) -> bool:
+    """Whether a value is a report as this version writes it: others may run, or anyone write."""
+    routes = value.get("routes")
+    return isinstance(routes, dict) and all(map(_is_route, routes.values()))
+
+
+def _is_route(route: Any) -> bool:
+    if not isinstance(route, dict) or not all(type(route.get(name)) is int for name in _SUMS):
+        return False
+    times, channels = route.get("times"), route.get("channels")
+    if not isinstance(times, list) or not isinstance(channels, list):
+        return False
+    return all(map(_is_bucket, times)) and all(map(_is_channel, channels))
+
+
+def _is_bucket(pair: Any) -> bool:
+    if not isinstance(pair, list) or [*map(type, pair)] != [int, int]:
+        return False
+    bucket, count = pair
+    is_one: bool = 0 <= bucket <= BUCKETS and count > 0
+    return is_one
+
+
+def _is_channel(name: Any) -> bool:
+    try:
+        check_channel(name)
+    except InvalidName:
+        return False
+    return True
+
+
 def _key(name: str) -> str:
     return f"{INDEX}.{name}"
 
 
 def _index(layer: BaseLayer) -> tuple[list[str], int]:
     value, version = layer.storage.load(INDEX)
-    return (value["names"] if value else []), version
+    names = value.get("names") if value else None
+    return [each for each in names if _is_channel(each)] if type(names) is list else [], version
 
 
 def _join(layer: BaseLayer, name: str) -> None:

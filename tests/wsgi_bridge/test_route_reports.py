@@ -66,9 +66,35 @@ def make_process(layer, *jobs):
     return worker
 
 
+ROUTE = {"count": 1, "errors": 0, "timeouts": 0, "retries": 0, "in_flight": 0, "times": [[1, 1]],
+         "channels": ["a"]}  # fmt: skip
+
+
 def job_of(figures):
     [found] = [each for name, each in figures.items() if name != "site"]
     return found
+
+
+@pytest.mark.parametrize(
+    "report",
+    [{}, {"routes": []}, {"routes": {"a": {}}}, {"routes": {"a": {**ROUTE, "count": None}}},
+     {"routes": {"a": {**ROUTE, "times": [[10**6, 1]]}}},
+     {"routes": {"a": {**ROUTE, "channels": ["not one"]}}}],
+)  # fmt: skip
+def test_what_is_no_report_is_left_out(new_layer, report):
+    layer = new_layer()
+    make_process(layer, {})
+    layer.storage.save(f"{INDEX}.other", report, ttl=60)
+    names, _ = layer.storage.load(INDEX)
+    layer.storage.save(INDEX, {"names": [*names["names"], "other", 7, ""]}, ttl=60)
+    assert job_of(merge(load_snapshots(layer), layer))["processes"] == 1
+
+
+def test_an_index_that_is_none_is_made_again(new_layer):
+    layer = new_layer()
+    layer.storage.save(INDEX, {"names": 7}, ttl=60)
+    make_process(layer, {})
+    assert job_of(merge(load_snapshots(layer), layer))["count"] == 1
 
 
 def test_what_processes_have_counted_is_added_up(new_layer):

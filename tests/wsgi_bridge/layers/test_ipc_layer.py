@@ -14,6 +14,7 @@ import pytest
 from wsgi_bridge.layers.concurrency import is_cooperative
 from wsgi_bridge.layers.conformance import ManualClock
 from wsgi_bridge.layers.ipc import IpcLayer, figures, membership
+from wsgi_bridge.layers.ipc.records import PLAIN, encode_entry
 from wsgi_bridge.layers.ipc.session import Session
 from wsgi_bridge.layers.statistics import RATE_WINDOW
 
@@ -186,3 +187,41 @@ class TestLock:
         environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         command = [sys.executable, "-c", textwrap.dedent(code)]
         subprocess.run(command, env=environ, check=True, timeout=30)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [b"", b"\0" * 12, b"\xff" * 20, encode_entry(0.0, PLAIN, "", b"")[:9],
+     encode_entry(2.0**40, PLAIN, "", b"\xc1"), encode_entry(2.0**40, PLAIN, "", b"\x05")],
+)  # fmt: skip
+def test_a_message_that_is_none_is_counted_and_keeps_no_other_back(layer, clock, row):
+    def put(txn):
+        session = Session(txn, clock())
+        layer._attach().queues.put(session, session.record("a"), row)
+        session.save()
+
+    layer.send("a", {"n": 1})
+    layer._attach().write(put)
+    layer.send("a", {"n": 2})
+    assert layer.channel_statistics("a")["messages_pending"] == 3
+    taken = [message for _ in range(2) for _, message in layer.receive_many(["a"], 10)]
+    assert taken == [{"n": 1}, {"n": 2}]
+    assert layer.channel_statistics("a")["messages_undecodable_count"] == 1
+    clock.advance(RATE_WINDOW + 2)
+    sweep(layer)
+    assert layer.global_statistics()["messages_undecodable_count"] == 1
+
+
+def test_a_message_that_is_none_expires_with_those_before_it(layer, clock):
+    def put(txn):
+        session = Session(txn, clock())
+        layer._attach().queues.put(session, session.record("a"), b"none")
+        session.save()
+
+    layer.send("a", {"n": 1})
+    layer._attach().write(put)
+    clock.advance(layer.expiry + 1)
+    sweep(layer)
+    figures = layer.global_statistics()
+    assert (figures["messages_expired_count"], figures["messages_undecodable_count"]) == (1, 1)
+    assert figures["messages_pending"] == 0

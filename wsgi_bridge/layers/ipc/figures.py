@@ -10,6 +10,7 @@ import struct
 from collections.abc import Iterable
 from functools import partial
 
+from wsgi_bridge.layers.ipc import undecodable
 from wsgi_bridge.layers.ipc.queues import Queues, load_rates
 from wsgi_bridge.layers.ipc.records import (
     Record,
@@ -106,6 +107,8 @@ def _sum(txn: Txn, now: float, expiry: float, reader: str | None) -> Statistics:
     }
     for record in _records(session, reader):
         add_figures(found, session, record, expiry)
+    if reader is None:
+        found["messages_undecodable_count"] = undecodable.of_all(session)
     return found
 
 
@@ -119,6 +122,7 @@ def add_figures(found: Statistics, session: Session, record: Record, expiry: flo
     found["channel_full_count_per_second"] += full.rate(session.now)
     found["messages_expired_count"] += record.expired
     found["group_messages_lost_count"] += record.lost
+    found["messages_undecodable_count"] += undecodable.of_channel(session, record.name)
     if record.waiting and (data := session.txn.get(message_key(record, record.head))):
         age = session.now - (deadline_of(data) - expiry)
         found["messages_max_age"] = max(found["messages_max_age"], age)

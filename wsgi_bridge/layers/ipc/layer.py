@@ -13,10 +13,11 @@ transaction: after a kill -9 at any instruction it has happened or it has not.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -29,7 +30,7 @@ from wsgi_bridge.events.layers import LAYER_GROUP_FULL, LAYER_UNDECODABLE
 from wsgi_bridge.exceptions import ChannelFull, ChannelLayerError, ChannelLayerUnavailable
 from wsgi_bridge.layers.base import BaseLayer, Batch, Listener, Watch, _Result
 from wsgi_bridge.layers.concurrency import is_cooperative, reset_after_fork
-from wsgi_bridge.layers.ipc import figures, introspection
+from wsgi_bridge.layers.ipc import figures, introspection, undecodable
 from wsgi_bridge.layers.ipc.attachment import Attachment, Wake, attach
 from wsgi_bridge.layers.ipc.directory import Directory, find_directory
 from wsgi_bridge.layers.ipc.doorbell import watch_in_hub
@@ -152,9 +153,13 @@ class IpcLayer(SendOperations):
 
     def _decoded(self, attachment: Attachment, channels: Sequence[str], taken: Packed) -> Batch:
         batch: Batch = []
+        lost: list[str] = []
         for names, packed in taken:
             try:
-                batch.append((names, msgpack.unpackb(packed)))
+                message = msgpack.unpackb(packed)
+                if type(message) is not dict:
+                    raise ValueError(f"{type(message).__name__} where a dict belongs")
+                batch.append((names, message))
             except ValueError as exc:
                 LAYER_UNDECODABLE.log(
                     logger,
@@ -162,10 +167,21 @@ class IpcLayer(SendOperations):
                     cause=exc,
                     channel=names,
                 )
-        if len(batch) < len(taken):
+                lost.append(names if isinstance(names, str) else names[0])
+        if lost:
+            self._count_undecodable(attachment, lost)
             for channel in channels:
                 attachment.wake(channel)  # there may be more, whatever the size of the batch says
         return batch
+
+    def _count_undecodable(self, attachment: Attachment, channels: Iterable[str]) -> None:
+        def count(txn: Txn) -> None:
+            session = Session(txn, 0.0)
+            for channel in channels:
+                undecodable.add(session, reader_of(channel))
+
+        with contextlib.suppress(Reentered, StoreFull):
+            attachment.write(count)
 
     def exchange(
         self,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import msgpack
 
-from wsgi_bridge.layers.ipc import values
+from wsgi_bridge.layers.ipc import undecodable, values
 from wsgi_bridge.layers.ipc.membership import Memberships
 from wsgi_bridge.layers.ipc.records import (
     GROUP,
@@ -19,7 +19,6 @@ from wsgi_bridge.layers.ipc.records import (
     PLAIN,
     Entries,
     Record,
-    deadline_of,
     decode_entry,
     encode_entry,
     listing_key,
@@ -154,13 +153,16 @@ class Queues:
         while len(batch) < size and (number := record.head) != record.tail:
             data = pop(prefix + pack_number(number)) or b""
             record.head = number + 1
-            deadline, kind, length = unpack_header(data)
-            if kind == PLAIN and deadline > now:
-                end = HEADER_SIZE + length
-                text = data[HEADER_SIZE:end].decode() if length else ""
-                batch.append((name + text, memoryview(data)[end:]))
-            else:
-                self._drain_others(session, record, number, data, batch, size, compact)
+            try:
+                deadline, kind, length = unpack_header(data)
+                if kind == PLAIN and deadline > now:
+                    end = HEADER_SIZE + length
+                    text = data[HEADER_SIZE:end].decode() if length else ""
+                    batch.append((name + text, memoryview(data)[end:]))
+                else:
+                    self._drain_others(session, record, number, data, batch, size, compact)
+            except undecodable.ERRORS:
+                undecodable.add(session, name)
 
     def _drain_others(
         self,
@@ -224,18 +226,27 @@ class Queues:
     def purge(self, session: Session, record: Record) -> bool:
         """Drop the expired messages at the head of a channel; True if there were any."""
         before = record.head
-        while record.head != record.tail:
-            key = message_key(record, record.head)
-            data = session.txn.get(key) or b""
-            if deadline_of(data) > session.now:
-                break
-            session.txn.delete(key)
-            number = record.head
-            record.head += 1
-            record.is_changed = True
-            _, kind, text, _ = decode_entry(data)
-            self._expire(session, record, self._names(session, record, number, kind, text))
+        while record.head != record.tail and self._purge_first(session, record):
+            pass
         return record.head != before
+
+    def _purge_first(self, session: Session, record: Record) -> bool:
+        """Drop the first message if it has expired, or is none; whether it was dropped."""
+        number, names = record.head, None
+        data = session.txn.get(message_key(record, number)) or b""
+        try:
+            deadline, kind, text, _ = decode_entry(data)
+            if deadline > session.now:
+                return False
+            names = self._names(session, record, number, kind, text)
+        except undecodable.ERRORS:
+            undecodable.add(session, record.name)
+        session.txn.delete(message_key(record, number))
+        record.head += 1
+        record.is_changed = True
+        if names is not None:
+            self._expire(session, record, names)
+        return True
 
     def _expire(self, session: Session, record: Record, names: Sequence[str]) -> None:
         record.expired += 1

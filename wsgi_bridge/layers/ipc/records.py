@@ -8,6 +8,7 @@
     g GROUP 0 READER               how many members a group has under a reader
     o PLACE READER                 a reader that the process at PLACE listens on, or owns
     p PLACE                        a process
+    x READER                       how many messages to it could not be decoded
     z                              counts of channels whose records were swept; time of the sweep
 
 What the storage keeps is in `values` (v, h), `schedule` (u, t), `logs` (l, e) and `wills` (w).
@@ -248,6 +249,6 @@ def decode_entry(data: bytes) -> tuple[float, int, str, memoryview]:
 
 
 def deadline_of(data: bytes) -> float:
-    """Return the deadline of a message that waits."""
-    deadline: float = unpack_header(data)[0]
+    """Return the deadline of a message that waits: long ago for what is none."""
+    deadline: float = unpack_header(data)[0] if len(data) >= HEADER_SIZE else 0.0
     return deadline

@@ -83,6 +83,14 @@ class Codec:
             raise Undecodable(f"{type(content).__name__} in {len(data)} bytes: expected a list")
         return content
 
+    def open_as(self, data: bytes, *kinds: type | tuple[type, ...]) -> list[Any]:
+        """Return what was sealed, of these types; raises Undecodable."""
+        content = self.open(data)
+        if len(content) != len(kinds) or not all(map(isinstance, content, kinds)):
+            found = ", ".join(type(part).__name__ for part in content[:9])
+            raise Undecodable(f"not what is expected, but {found or 'nothing'}")
+        return content
+
     def encode(self, deadline: float, channel: str, message: dict[str, Any]) -> bytes:
         """Return the entry of a message."""
         return _head.pack(MESSAGE, deadline) + self.seal(channel, message)

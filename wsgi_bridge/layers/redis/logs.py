@@ -79,7 +79,7 @@ class LogOperations(ScheduleOperations):
         return Recovered(found.decode(), last, messages)
 
     def _message_of(self, entry: bytes) -> dict[str, Any]:
-        [message] = self._layer._codec.open(entry[_DEADLINE.size :])
+        [message] = self._layer._codec.open_as(entry[_DEADLINE.size :], dict)
         return dict(message)
 
     # With groups.
@@ -112,8 +112,8 @@ class LogOperations(ScheduleOperations):
         """Return what others have appended and not delivered yet, in order."""
         appended = []
         for offset, data in zip(found[::2], found[1::2], strict=True):
-            entry, pairs = msgpack.unpackb(data, raw=True)
             try:
+                entry, pairs = _unpack_note(data)
                 message = self._message_of(entry)
             except Undecodable as exc:
                 self._layer._note_undecodable(f"the log {group!r}", exc)
@@ -175,3 +175,12 @@ class LogOperations(ScheduleOperations):
             *(layer._codec.hashed(group), epoch, layer._group_lifetime),
             *contents,
         )
+
+
+def _unpack_note(data: bytes) -> tuple[bytes, list[bytes]]:
+    """Return entry and readers of what publish.lua has noted; raises Undecodable."""
+    try:
+        entry, pairs = msgpack.unpackb(data, raw=True)
+    except (ValueError, TypeError) as exc:
+        raise Undecodable(f"{type(exc).__name__} in {len(data)} bytes") from exc
+    return entry, pairs

@@ -151,7 +151,7 @@ class ScheduleOperations(ValueOperations):
             nonce, first, every = _PLAN.unpack_from(data)
         except struct.error as exc:
             raise Undecodable(f"{len(data)} bytes") from exc
-        channel, message = self._layer._codec.open(data[_PLAN.size :])
+        channel, message = self._layer._codec.open_as(data[_PLAN.size :], str, dict)
         return nonce, first, every, channel, message
 
     def _release_call(self, due: _Due, now: float) -> Request:

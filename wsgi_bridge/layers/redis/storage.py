@@ -58,7 +58,7 @@ class RedisStorage(WillOperations):
         if sealed is None:
             return None
         try:
-            [data] = self._layer._codec.open(sealed)
+            [data] = self._layer._codec.open_as(sealed, dict)
         except Undecodable as exc:
             self._layer._note_undecodable(f"data of a member of {group}", exc)
             return None

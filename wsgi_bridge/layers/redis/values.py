@@ -36,7 +36,7 @@ class ValueOperations(Storage):
         if content is None or float(deadline) <= self._layer.clock():
             return Stored(None, 0)
         try:
-            [value] = self._layer._codec.open(content)
+            [value] = self._layer._codec.open_as(content, dict)
         except Undecodable as exc:
             self._layer._note_undecodable(f"the value of {key!r}", exc)
             return Stored(None, int(version))

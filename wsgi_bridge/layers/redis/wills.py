@@ -112,7 +112,7 @@ class WillOperations(LogOperations):
         """Return what puts the messages of a will; `death` is another one for each death."""
         layer = self._layer
         try:
-            expiry, messages = layer._codec.open(content)
+            expiry, messages = layer._codec.open_as(content, (int, float), list)
         except Undecodable as exc:
             layer._note_undecodable("a will", exc)
             return []

@@ -90,6 +90,18 @@ def test_undecodable_state_is_dropped_and_no_error(server, open_redis):
     assert new.storage.group_members("group") == {"a": None}
 
 
+def test_state_of_another_shape_is_dropped_and_no_error(server, open_redis):
+    layer = open_redis(server.url)
+    sealed = layer._codec.seal
+    layer._codec.seal = lambda *content: sealed(*content, "more")
+    layer.storage.save("key", {}, ttl=60)
+    layer.storage.schedule("a", {}, 0.0)
+    place = layer.storage.append("log", {}, keep=10, ttl=60)
+    assert layer.storage.load("key").value is None
+    assert layer.storage.release_due() == (0, None)
+    assert layer.storage.read("log", place.epoch).messages is None
+
+
 def test_each_operation_is_a_round_trip_or_two(server, open_redis):
     layer = open_redis(server.url)
     storage = layer.storage
