@@ -10,6 +10,7 @@ from tests.fuzz import (
     request_streams,
     responses,
     socket_replies,
+    stored,
 )
 
 _MODULES = (
@@ -20,5 +21,6 @@ _MODULES = (
     replies,
     frames,
     socket_replies,
+    stored,
 )
 TARGETS = {module.TARGET.name: module.TARGET for module in _MODULES}
