@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from gunicorn_asgi.consumers import Consumers
     from gunicorn_asgi.own_pages import Page, Pages
     from gunicorn_asgi.server import HttpServer
-    from gunicorn_asgi.stream_ends import StreamEnds
     from wsgi_bridge.bridge import Bridge
     from wsgi_bridge.figures import FiguresReporter
     from wsgi_bridge.layers.base import BaseLayer
     from wsgi_bridge.server.server import ProtocolServer
+    from wsgi_bridge.server.stream_ends import StreamEnds
     from wsgi_bridge.streams import Unaware
     from wsgi_bridge.worker import Worker as ConsumerLoop
 
@@ -350,7 +350,7 @@ class Worker(BaseWorker):
 
     def _end_streams(self, seconds: float) -> None:
         """Have endless streams end, in part of the ``seconds`` that there are."""
-        from gunicorn_asgi.stream_ends import StreamEnds
+        from wsgi_bridge.server.stream_ends import StreamEnds
         from wsgi_bridge.streams import Unaware
 
         settings = self.server.settings

@@ -31,6 +31,7 @@ from wsgi_bridge.server.descriptors import limit_connections
 from wsgi_bridge.server.linger import Lingerer
 from wsgi_bridge.server.server import ProtocolServer
 from wsgi_bridge.server.sockets import READ, WebSockets
+from wsgi_bridge.server.stream_ends import StreamEnds
 from wsgi_bridge.settings import load_settings
 
 __all__ = ["Terminator", "run_terminator"]
@@ -69,9 +70,13 @@ class Terminator:
         self._watcher.start(self._on_queue)
 
     def stop(self) -> None:
-        """Take no more; close what is open, with 1012."""
+        """Take no more; close what is open, with 1012, and end streams that have no end.
+
+        All at once, and not over some time: while uWSGI reloads nobody is served.
+        """
         self._watcher.stop()
         self.server.stop()
+        StreamEnds(self.server, grace=0.0, window=0.0).look()
 
     def is_done(self) -> bool:
         """Whether there is no connection left."""

@@ -35,20 +35,26 @@ def who(environ, start_response):
 
 
 def events(environ, start_response):
-    """Stream without an end."""
+    """Stream without an end, for browsers that come back when it has one."""
     start_response("200 OK", [("Content-Type", "text/event-stream")])
+    return count(b"data: %d\n\n")
 
-    def stream():
-        number = 0
-        try:
-            while True:
-                number += 1
-                yield b"data: %d\n\n" % number
-                time.sleep(0.02)
-        finally:
-            print("the stream was closed", flush=True)
 
-    return stream()
+def lines(environ, start_response):
+    """Stream without an end, for who takes its end for the end."""
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return count(b"line %d\n")
+
+
+def count(line):
+    number = 0
+    try:
+        while True:
+            number += 1
+            yield line % number
+            time.sleep(0.02)
+    finally:
+        print("the stream was closed", flush=True)
 
 
 def download(environ, start_response):
@@ -68,5 +74,5 @@ def poll(message):
     Group("polls").add(message)
 
 
-PAGES = {"events": events, "download": download, "send": send}
+PAGES = {"events": events, "lines": lines, "download": download, "send": send}
 application = Bridge(site, [route("http.request", poll, path="^/poll$")])

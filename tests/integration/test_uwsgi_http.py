@@ -105,13 +105,23 @@ def _is_answered(server, wire):
         wire.sock.settimeout(10)
 
 
-def test_a_stop_cuts_a_stream_so_that_it_is_seen():
+def test_a_stop_ends_a_stream_of_events_at_once():
+    with run_uwsgi(APP, ["--http", "/held"]) as server, open_wire(server) as wire:
+        wire.send(request("/held/events"))
+        wire.read_until(b"data: 2\n\n")
+        assert server.stop() < 4
+        wire.read_rest()  # which a reset would not let it
+        assert "the stream was closed" in server.log()
+
+
+def test_a_stop_cuts_what_does_not_end_so_that_it_is_seen():
     with (
         run_uwsgi(APP, ["--http", "/held", "--graceful-timeout", "0.5"]) as server,
         open_wire(server) as wire,
     ):
-        wire.send(request("/held/events"))
-        wire.read_until(b"data: 2\n\n")
+        wire.send(request("/held/lines"))
+        wire.read_until(b"line 2\n")
         server.stop()
         with pytest.raises(ConnectionResetError):
             wire.read_rest()
+        assert "the stream was closed" in server.log()
