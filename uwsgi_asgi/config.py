@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from uwsgi_asgi.fragment import make_fragment
-from uwsgi_asgi.options import GRACEFUL_TIMEOUT, MAX_CONNECTIONS, Options
+from uwsgi_asgi.options import GRACEFUL_TIMEOUT, LISTEN_MODE, MAX_CONNECTIONS, Options
 from wsgi_bridge.processes.options import DEFAULT_THREADS
 from wsgi_bridge.processes.target import DEFAULT_ATTRIBUTE, BadTarget, split_target
 
@@ -40,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = Options(
         app=given.app or "",
         http=" ".join(given.http),
+        listen=given.listen,
+        listen_mode=given.listen_mode,
         consumers=given.consumers,
         terminators=given.terminators,
         threads=given.threads,
@@ -123,6 +125,20 @@ def _parser() -> _Parser:
         "HandOff: long polls, streams of events, slow downloads; again for more",
     )
     parser.add_argument(
+        "--listen",
+        metavar="ADDRESS",
+        default="",
+        help="a socket of the terminators' own, a path or HOST:PORT, for `uwsgi_pass` of nginx: "
+        "what comes there touches no worker",
+    )
+    parser.add_argument(
+        "--listen-mode",
+        metavar="OCTAL",
+        type=_mode,
+        default=LISTEN_MODE,
+        help="permissions of a path (default: %(default)s)",
+    )
+    parser.add_argument(
         "--prefix",
         metavar="PATH",
         action="append",
@@ -153,6 +169,12 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"expected 1 or more, not {text}")
     return number
+
+
+def _mode(text: str) -> str:
+    if not 0 <= int(text, 8) <= 0o777:
+        raise argparse.ArgumentTypeError(f"expected permissions such as 660, not {text}")
+    return text
 
 
 def _prefix(text: str) -> str:

@@ -160,11 +160,16 @@ class HandedConnection:
             return
         except OSError:
             data = b""
-        if not data:
+        if data:
+            self._on_data(data)
+        else:
             self.is_eof = self.is_left = True
             self._watcher.stop()
             self.deadline = min(self.deadline, self.http.clock() + GONE_TIMEOUT)
             self._work.tell_gone()
+
+    def _on_data(self, data: bytes) -> None:
+        """Ignore it: it is no request any more."""
 
     def _on_progress(self) -> None:
         self._work.report_progress()

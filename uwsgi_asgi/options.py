@@ -20,6 +20,8 @@ QUEUE_VARIABLE = PREFIX + "QUEUE"
 
 # Connections of one terminator. An idle one costs it 10 KB; the limit on open files bounds it too.
 MAX_CONNECTIONS = 10_000
+# Who may connect to the terminators' own socket, a path: whoever may can say who the client is.
+LISTEN_MODE = "660"
 # Seconds for what is under way when a mule stops. During a reload of the whole uWSGI nobody
 # answers, so this is far less than the 60 of its mule-reload-mercy.
 GRACEFUL_TIMEOUT = 5.0
@@ -29,12 +31,15 @@ GRACEFUL_TIMEOUT = 5.0
 class Options:
     """``app`` is what the consumers are of, "" for the site that uWSGI itself serves.
 
-    ``http`` are prefixes of the paths whose plain requests are handed over too; ``consumers`` and
-    ``terminators`` are numbers of mules.
+    ``http`` are prefixes of the paths whose plain requests are handed over too; ``listen`` is the
+    address of a socket that speaks the uwsgi protocol, ``listen_mode`` (octal) its permissions;
+    ``consumers`` and ``terminators`` are numbers of mules.
     """
 
     app: str = ""
     http: str = ""
+    listen: str = ""
+    listen_mode: str = LISTEN_MODE
     consumers: int = 1
     terminators: int = 1
     threads: int = DEFAULT_THREADS

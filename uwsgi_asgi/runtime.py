@@ -8,6 +8,7 @@ itself for a reload, and begins again.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from uwsgi_asgi.checks import find_refusals
 from uwsgi_asgi.handoff import hand_off_of_bridge
 from uwsgi_asgi.layer import name_layer
+from uwsgi_asgi.listening import open_listener
 from uwsgi_asgi.options import QUEUE_VARIABLE, Options, load_options
 from uwsgi_asgi.queue import ConnectionQueue
 from uwsgi_asgi.seats import Seats
@@ -38,6 +40,7 @@ class Runtime:
     queue: ConnectionQueue
     seats: Seats
     presence: Presence
+    listeners: tuple[socket.socket, ...] = ()
 
 
 def prepare(opt: Mapping[str, Any], master: int) -> list[str]:
@@ -54,12 +57,23 @@ def prepare(opt: Mapping[str, Any], master: int) -> list[str]:
         refusals.append(problem)
     if refusals:
         return refusals
+    try:
+        listeners = _listen(options)
+    except (OSError, ValueError) as exc:
+        return [f"--listen {options.listen}: {exc}"]
     queue = ConnectionQueue.make()
     os.environ[QUEUE_VARIABLE] = str(queue)
     seats = Seats(options.consumers, options.threads)
-    _runtime[:] = [Runtime(options, queue, seats, Presence())]
+    _runtime[:] = [Runtime(options, queue, seats, Presence(), listeners)]
     attach_hand_off(hand_off_of_bridge)
     return []
+
+
+def _listen(options: Options) -> tuple[socket.socket, ...]:
+    """Open the terminators' own socket, if there is to be one."""
+    if not options.listen:
+        return ()
+    return (open_listener(options.listen, int(options.listen_mode, 8)),)
 
 
 def current() -> Runtime:

@@ -20,8 +20,10 @@ import msgpack
 from gevent import hub
 from gevent.event import Event
 
+from uwsgi_asgi.connection import Connection
 from uwsgi_asgi.handoff import WEBSOCKET
 from uwsgi_asgi.http import HttpConnections
+from uwsgi_asgi.listener import Listener
 from uwsgi_asgi.runtime import Runtime
 from wsgi_bridge.layers import open_layer
 from wsgi_bridge.protocols.handshake import HandshakeError
@@ -44,9 +46,6 @@ MAX_TAKE = 16
 TAKE_PAUSE = 0.5
 # Seconds between two looks at what is left while the terminator drains.
 DRAIN_STEP = 0.02
-# Bytes that the kernel holds for a client that does not read, beyond its window; as in
-# gunicorn_asgi's listeners.
-MAX_UNSENT = 512 * 1024
 
 
 class Terminator:
@@ -61,20 +60,21 @@ class Terminator:
         self._most = limit_connections(runtime.options.max_connections, logger, "max_connections")
         self._watcher = server.loop.io(self._queue.fileno(), READ)
         self._timer: Any = None
+        self._listeners = [Listener(self, sock) for sock in runtime.listeners]
 
     # Life
 
     def start(self) -> None:
         """Begin to take connections."""
         self.server.start()
-        self._watcher.start(self._on_queue)
+        self._take_on()
 
     def stop(self) -> None:
         """Take no more; close what is open, with 1012, and end streams that have no end.
 
         All at once, and not over some time: while uWSGI reloads nobody is served.
         """
-        self._watcher.stop()
+        self._take_none()
         self.server.stop()
         StreamEnds(self.server, grace=0.0, window=0.0).look()
 
@@ -86,7 +86,7 @@ class Terminator:
         """End at once, and so that nobody takes what is cut for the whole."""
         for connection in list(self.http.connections):
             connection.out.give_up()
-        self._watcher.stop()
+        self._take_none()
         self._watcher.close()
         if self._timer is not None:
             self._timer.stop()
@@ -95,15 +95,42 @@ class Terminator:
 
     # The queue
 
+    def is_full(self) -> bool:
+        """Whether there are as many connections as there may be; then none is taken for now."""
+        if self.server.counters.connections < self._most:
+            return False
+        self.rest("there are as many connections as there may be")
+        return True
+
+    def rest(self, why: str) -> None:
+        """Leave new connections where they wait, for a moment."""
+        logger.warning("no connection is taken, they wait: %s", why)
+        self._take_none()
+        # A new one each time: a libev timer that has run is started again with no time left.
+        if self._timer is not None:
+            self._timer.close()
+        self._timer = self.server.loop.timer(TAKE_PAUSE)
+        self._timer.start(self._take_on)
+
+    def _take_on(self) -> None:
+        if not self.server.is_stopping:
+            self._watcher.start(self._on_queue)
+            for listener in self._listeners:
+                listener.start()
+
+    def _take_none(self) -> None:
+        self._watcher.stop()
+        for listener in self._listeners:
+            listener.stop()
+
     def _on_queue(self) -> None:
         for _ in range(self._take_at_once):
-            if self.server.counters.connections >= self._most:
-                self._rest("there are as many connections as there may be")
+            if self.is_full():
                 return
             try:
                 taken = self._queue.take()
             except OSError as exc:
-                self._rest(str(exc))
+                self.rest(str(exc))
                 return
             if taken is None:
                 return
@@ -122,21 +149,30 @@ class Terminator:
             return
         watcher = self.server.loop.io(sock.fileno(), READ)
         if kind == WEBSOCKET:
-            self._open_websocket(sock, watcher, message)
+            self.open_websocket(sock, watcher, message)
         else:
             self.http.open(sock, watcher, message, body)
 
-    def _open_websocket(self, sock: Connection, watcher: Any, message: dict[str, Any]) -> None:
+    def open_websocket(
+        self, sock: Connection, watcher: Any, message: dict[str, Any], rest: bytes = b""
+    ) -> None:
+        """Give a connection on which a handshake was read to a WebSocket's owner, or refuse it.
+
+        ``rest``: what came behind the handshake; ``watcher``: the connection's, stopped.
+        """
         method = message.pop("method")
         message["order"] = 0
         try:
             handshake = self.sockets.check_handshake(message, method)
         except HandshakeError as exc:
-            self._refuse(sock, watcher, exc)
+            self.refuse(sock, watcher, exc)
             return
-        self.sockets.open(sock, watcher, handshake, message)
+        owner = self.sockets.open(sock, watcher, handshake, message)
+        if rest:
+            owner.resume(rest)
 
-    def _refuse(self, sock: Connection, watcher: Any, exc: HandshakeError) -> None:
+    def refuse(self, sock: Connection, watcher: Any, exc: HandshakeError) -> None:
+        """Answer a request that is none, and close."""
         exchange = HttpExchange(is_head=False, is_http10=False, keep_alive=False)
         answer = error_response(exc.status, str(exc), exc.headers)
         try:
@@ -145,37 +181,6 @@ class Terminator:
         except OSError:
             logger.info("a client has gone before it was refused")
         Lingerer(self.server, sock, watcher)
-
-    def _rest(self, why: str) -> None:
-        """Leave new connections in the queue for a moment."""
-        logger.warning("no connection is taken, they wait: %s", why)
-        self._watcher.stop()
-        # A new one each time: a libev timer that has run is started again with no time left.
-        if self._timer is not None:
-            self._timer.close()
-        self._timer = self.server.loop.timer(TAKE_PAUSE)
-        self._timer.start(self._watcher.start, self._on_queue)
-
-
-class Connection(socket.socket):
-    """A connection that was handed over; it counts until it is closed."""
-
-    def __init__(self, server: ProtocolServer, descriptor: int) -> None:
-        super().__init__(fileno=descriptor)
-        self.setblocking(False)
-        self._counters = server.counters
-        self._counters.connections += 1
-        self._is_counted = True
-        if self.family != socket.AF_UNIX:
-            self.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_UNSENT)
-
-    def close(self) -> None:
-        """Close it."""
-        if self._is_counted:
-            self._is_counted = False
-            self._counters.connections -= 1
-        super().close()
 
 
 def run_terminator(runtime: Runtime) -> None:

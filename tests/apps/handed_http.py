@@ -74,5 +74,22 @@ def poll(message):
     Group("polls").add(message)
 
 
+def echo(message):
+    key = "text" if message.get("text") is not None else "bytes"
+    message.reply_channel.send({key: message[key]})
+
+
+def close_as_told(message):
+    code, _, reason = message["text"].partition(" ")
+    message.reply_channel.send({"text": "bye", "close": int(code), "reason": reason})
+
+
 PAGES = {"events": events, "lines": lines, "download": download, "send": send}
-application = Bridge(site, [route("http.request", poll, path="^/poll$")])
+application = Bridge(
+    site,
+    [
+        route("http.request", poll, path="^/poll$"),
+        route("websocket.receive", echo, path="^/echo$"),
+        route("websocket.receive", close_as_told, path="^/close$"),
+    ],
+)
