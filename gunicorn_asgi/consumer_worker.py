@@ -17,12 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from gunicorn.workers.base import Worker as BaseWorker
 
-from gunicorn_asgi.events import (
-    LAYER_NOT_USED,
-    WORKER_CONSUMER_UNFINISHED,
-    WORKER_NO_SERVERS,
-    WORKER_SITE_NOT_LOADED,
-)
+from gunicorn_asgi.events import WORKER_NO_SERVERS, WORKER_SITE_NOT_LOADED
 from gunicorn_asgi.layer import open_worker_layer
 from gunicorn_asgi.worker import (
     FIGURES_SECONDS,
@@ -32,6 +27,7 @@ from gunicorn_asgi.worker import (
     make_environ,
 )
 from wsgi_bridge.events import tell_suppressed
+from wsgi_bridge.events.processes import LAYER_NOT_USED, WORKER_CONSUMER_UNFINISHED
 from wsgi_bridge.exceptions import ChannelLayerUnavailable
 from wsgi_bridge.processes.board import Board
 from wsgi_bridge.streams import Unaware, tell_endless

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import gevent
 
-from gunicorn_asgi.events import WORKER_CONSUMER_UNFINISHED
+from wsgi_bridge.events.processes import WORKER_CONSUMER_UNFINISHED
 from wsgi_bridge.exceptions import RequestAborted
 from wsgi_bridge.layers.local_first import LocalFirstLayer
 from wsgi_bridge.server.pool import GreenletPool

@@ -12,6 +12,13 @@ HTTP_INVALID_REQUEST = Event(
     "Nothing: the internet is like this. If it is a client of yours, mend it.",
     ("ip",),
 )
+HTTP_INVALID_PROXY_HEADER = Event(
+    "http.invalid_proxy_header",
+    WARNING,
+    "What came before a TLS handshake is no PROXY header: the connection was closed.",
+    "See that the proxy speaks the version of `proxy_protocol`, and that nobody else can connect.",
+    ("ip",),
+)
 HTTP_HOOK_FAILED = Event(
     "http.hook_failed",
     ERROR,
@@ -52,14 +59,6 @@ WORKER_UNFINISHED = Event(
     "A worker ends at its `graceful_timeout` with connections or consumers unfinished.",
     "Give `graceful_timeout` what the longest of them needs; see [stopping](../topics/stop.md).",
     ("connections", "consumers"),
-    lines=EACH,
-)
-WORKER_CONSUMER_UNFINISHED = Event(
-    "worker.consumer_unfinished",
-    WARNING,
-    "A consumer in a native thread was not done when its worker ended, and ends with it.",
-    "Give `graceful_timeout` more, or have the consumer take less.",
-    ("consumer",),
     lines=EACH,
 )
 WORKER_KILLED_BUSY = Event(
@@ -121,13 +120,5 @@ LAYER_NOT_SHARED = Event(
     "Several workers with the memory layer: a group reaches only the sockets of its own worker.",
     "Name a layer that joins them, such as `CHANNEL_LAYER=ipc://mysite`.",
     ("workers",),
-    lines=EACH,
-)
-LAYER_NOT_USED = Event(
-    "layer.not_used",
-    WARNING,
-    "The layer that the site gives to `Bridge` is not used under `SplitWorker`: servers do not "
-    "load the site.",
-    "Set `CHANNEL_LAYER`.",
     lines=EACH,
 )

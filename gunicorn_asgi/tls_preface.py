@@ -12,6 +12,7 @@ import ssl
 from typing import TYPE_CHECKING, Any
 
 from gunicorn_asgi.connection import STOP_GRACE
+from gunicorn_asgi.events import HTTP_INVALID_PROXY_HEADER
 from gunicorn_asgi.proxy_protocol import ProxyHeader, check_proxy, read_proxy_header
 from gunicorn_asgi.request import RequestError
 from gunicorn_asgi.tls_handshake import TlsHandshake
@@ -70,7 +71,9 @@ class TlsPreface:
         except RequestError as exc:
             client = self._addresses[0]
             address = client[0] if client else "a Unix socket"
-            logger.warning("Invalid PROXY header from ip=%s: %s", address, exc)
+            HTTP_INVALID_PROXY_HEADER.log(
+                logger, "Invalid PROXY header from ip=%(ip)s: %(cause)s", cause=exc, ip=address
+            )
             self._close()
 
     def _read(self) -> None:

@@ -100,7 +100,10 @@ def test_an_event_is_a_fault_with_something_to_do(event: Event) -> None:
 
 def fields_of(call: ast.Call) -> set[str]:
     """Return the fields of a call; `**_named(environ)` and `**fields` are looked up by hand."""
-    spread = {"_named(environ)": {"method", "path"}, "fields": {"connections", "wanted", "limit"}}
+    spread = {
+        "_named(environ)": {"method", "path"},
+        "fields": {"connections", "wanted", "setting", "limit"},
+    }
     found: set[str] = set()
     for keyword in call.keywords:
         found |= {keyword.arg} if keyword.arg else spread[ast.unparse(keyword.value)]

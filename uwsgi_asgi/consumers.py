@@ -14,10 +14,13 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from uwsgi_asgi.events import MULE_DIED_YOUNG, MULE_SITE_NOT_LOADED
 from uwsgi_asgi.runtime import Runtime
 from uwsgi_asgi.seats import Seat
 from uwsgi_asgi.site import load_site
 from wsgi_bridge.bridge import Bridge
+from wsgi_bridge.events import tell_suppressed
+from wsgi_bridge.events.processes import LAYER_NOT_USED, WORKER_CONSUMER_UNFINISHED
 from wsgi_bridge.exceptions import ChannelLayerUnavailable
 from wsgi_bridge.layers import BaseLayer
 from wsgi_bridge.processes.attendance import Presence
@@ -29,6 +32,9 @@ from wsgi_bridge.threads import ThreadWorker
 __all__ = ["run_consumers"]
 
 logger = logging.getLogger(__name__)
+
+# Seconds between two looks whether a burst of log lines is over.
+BURSTS_EVERY = 1.0
 
 # Seconds between two looks at what is left while the mule drains.
 DRAIN_STEP = 0.05
@@ -63,12 +69,17 @@ def run_consumers(runtime: Runtime, opt: Mapping[str, Any], software: str) -> No
     seat = runtime.seats.claim()
     delay = seat.take()
     if delay:
-        logger.error("the mule before died as it started: trying again in %.1f s", delay)
+        MULE_DIED_YOUNG.log(
+            logger,
+            "the mule before died as it started: trying again in %(delay).1f s",
+            cause="died as it started",
+            delay=delay,
+        )
     if not stop.wait(delay):
         try:
             bridge = load_site(runtime.options, opt)
         except BadTarget as exc:
-            logger.error("%s", exc)
+            MULE_SITE_NOT_LOADED.log(logger, "%(cause)s", cause=exc)
             return
         _consume(runtime, bridge, seat, stop, software)
     seat.leave()
@@ -76,9 +87,11 @@ def run_consumers(runtime: Runtime, opt: Mapping[str, Any], software: str) -> No
 
 def _consume(runtime: Runtime, bridge: Bridge, seat: Seat, stop: Stop, software: str) -> None:
     if bridge.names_layer:
-        logger.warning(
+        LAYER_NOT_USED.log(
+            logger,
             "the layer that the site gives to Bridge is not used: terminators, which do not load "
-            "the site, would not know it; say --layer"
+            "the site, would not know it; say --layer",
+            cause="named by the site",
         )
     layer = bridge.open_layer(channel_capacity=server_capacity())
     orphans = seat.orphans()
@@ -100,14 +113,21 @@ def _consume(runtime: Runtime, bridge: Bridge, seat: Seat, stop: Stop, software:
     threads.start()
     seat.begin()
     logger.info("running consumers")
-    stop.wait()
+    while not stop.wait(BURSTS_EVERY):
+        tell_suppressed()
     deadline = time.monotonic() + runtime.options.graceful_timeout + LAST_WORDS
     _serve_out(runtime.presence, layer, worker.channels, deadline)
     threads.stop()
     if not threads.join(max(0.0, deadline - time.monotonic())):
         for consumer in threads.unfinished():
-            logger.warning("a consumer ends unfinished with its process: %s", consumer)
+            WORKER_CONSUMER_UNFINISHED.log(
+                logger,
+                "a consumer ends unfinished with its process: %(consumer)s",
+                cause="graceful_timeout",
+                consumer=consumer,
+            )
     layer.close()
+    tell_suppressed(at_once=True)
 
 
 def _serve_out(

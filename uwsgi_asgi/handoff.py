@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import msgpack
 
 from uwsgi_asgi.body import read_body, serve_chunks
+from uwsgi_asgi.events import HANDOFF_FULL
 from uwsgi_asgi.message import BadRequest, check_framing, to_message
 from uwsgi_asgi.options import QUEUE_VARIABLE, load_options
 from uwsgi_asgi.queue import ConnectionQueue
@@ -186,7 +187,12 @@ def hand_over(
     descriptor = uwsgi.connection_fd()
     try:
         if not queue.put(msgpack.packb([kind, message]), [descriptor, *files]):
-            logger.warning("the queue of the terminators is full: %s is refused", message["path"])
+            HANDOFF_FULL.log(
+                logger,
+                "the queue of the terminators is full: %(path)s is refused",
+                cause="queue full",
+                path=message["path"],
+            )
             return False
     except ValueError as exc:
         raise BadRequest(str(exc), 431) from exc

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from uwsgi_asgi.body import MAX_INLINE
 from uwsgi_asgi.connection import Connection
+from uwsgi_asgi.events import LISTENER_INVALID
 from uwsgi_asgi.http import HandedConnection, HandedRequest
 from uwsgi_asgi.message import BadRequest, check_framing, to_message
 from uwsgi_asgi.protocol import UwsgiError, UwsgiReader
@@ -100,7 +101,9 @@ class Arrival:
         try:
             self._take(data)
         except (UwsgiError, BadRequest) as exc:
-            logger.warning("what came through the socket for uwsgi is no request: %s", exc)
+            LISTENER_INVALID.log(
+                logger, "what came through the socket for uwsgi is no request: %(cause)s", cause=exc
+            )
             self._refuse(HandshakeError(str(exc), getattr(exc, "status", 400)))
 
     def _take(self, data: bytes) -> None:

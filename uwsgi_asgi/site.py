@@ -11,6 +11,7 @@ from typing import Any
 from uwsgi_asgi.handoff import HandOff
 from uwsgi_asgi.options import Options
 from wsgi_bridge.bridge import Bridge
+from wsgi_bridge.events.processes import WORKER_NOT_IMPORTED
 from wsgi_bridge.processes.target import DEFAULT_ATTRIBUTE, BadTarget, load_target
 
 __all__ = ["find_target", "load_site"]
@@ -67,7 +68,9 @@ def _load_file(path: str) -> None:
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as exc:  # the site's code: whatever it does at its import
-        logger.exception("%s could not be imported", path)
+        WORKER_NOT_IMPORTED.log(
+            logger, "%(target)s could not be imported", cause=exc, exc_info=True, target=path
+        )
         raise BadTarget(f"{path} could not be imported: {type(exc).__name__}: {exc}") from exc
 
 

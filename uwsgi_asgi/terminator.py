@@ -21,6 +21,7 @@ from gevent import hub
 from gevent.event import Event
 
 from uwsgi_asgi.connection import Connection
+from uwsgi_asgi.events import HANDOFF_INVALID, HANDOFF_PAUSED
 from uwsgi_asgi.handoff import WEBSOCKET
 from uwsgi_asgi.http import HttpConnections
 from uwsgi_asgi.listener import Listener
@@ -104,7 +105,7 @@ class Terminator:
 
     def rest(self, why: str) -> None:
         """Leave new connections where they wait, for a moment."""
-        logger.warning("no connection is taken, they wait: %s", why)
+        HANDOFF_PAUSED.log(logger, "no connection is taken, they wait: %(cause)s", cause=why)
         self._take_none()
         # A new one each time: a libev timer that has run is started again with no time left.
         if self._timer is not None:
@@ -142,8 +143,10 @@ class Terminator:
             kind, message = msgpack.unpackb(packet)
             sock = Connection(self.server, descriptors[0])
             body = os.fdopen(descriptors[1], "rb", 0) if descriptors[1:] else None
-        except (ValueError, IndexError, OSError):
-            logger.exception("what came through the queue is no connection")
+        except (ValueError, IndexError, OSError) as exc:
+            HANDOFF_INVALID.log(
+                logger, "what came through the queue is no connection", cause=exc, exc_info=True
+            )
             for descriptor in descriptors:
                 os.close(descriptor)
             return

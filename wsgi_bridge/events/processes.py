@@ -1,4 +1,4 @@
-"""What worker processes say, and the supervisor of `wsgi-bridge worker`."""
+"""What worker processes say, under whatever server, and the supervisor of `wsgi-bridge worker`."""
 
 from logging import ERROR, WARNING
 
@@ -77,4 +77,20 @@ SYSTEMD_NOT_TOLD = Event(
     "systemd could not be told that the worker is ready, or stops.",
     "Look at `NOTIFY_SOCKET`, and at what the unit lets the process do.",
     ("state",),
+)
+WORKER_CONSUMER_UNFINISHED = Event(
+    "worker.consumer_unfinished",
+    WARNING,
+    "A consumer in a native thread was not done when its worker ended, and ends with it.",
+    "Give `graceful_timeout` more, or have the consumer take less.",
+    ("consumer",),
+    lines=EACH,
+)
+LAYER_NOT_USED = Event(
+    "layer.not_used",
+    WARNING,
+    "The layer that the site gives to `Bridge` is not used: servers do not load the site (under "
+    "`SplitWorker`, and in uWSGI's terminators).",
+    "Set `CHANNEL_LAYER`; for uWSGI say `--layer`.",
+    lines=EACH,
 )

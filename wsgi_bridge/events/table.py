@@ -8,9 +8,10 @@ from wsgi_bridge.events.event import Event
 
 __all__ = ["CATALOGUES", "catalogue"]
 
-#: The modules that have Events; gunicorn_asgi's is imported only when it is asked for.
+#: The modules that have Events; those of servers are imported only when asked for.
 CATALOGUES = (
     "gunicorn_asgi.events",
+    "uwsgi_asgi.events",
     "wsgi_bridge.events.server",
     "wsgi_bridge.events.consumers",
     "wsgi_bridge.events.layers",
