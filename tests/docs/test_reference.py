@@ -17,6 +17,8 @@ from wsgi_bridge.commands import COMMANDS, main, make_parser
 from wsgi_bridge.commands.layer import ACTIONS
 from wsgi_bridge.commands.layer.acts import DEFAULT_COUNT
 from wsgi_bridge.commands.layer.looks import channel_table
+from wsgi_bridge.commands.top import DEFAULT_INTERVAL, DEFAULT_LIMIT
+from wsgi_bridge.commands.top.screen import PROCESS_COLUMNS
 from wsgi_bridge.layers.base import DEFAULT_CAPACITY
 from wsgi_bridge.layers.statistics import RATE_WINDOW, Statistics
 from wsgi_bridge.processes.options import DEFAULT_THREADS
@@ -136,6 +138,19 @@ def test_the_options_of_the_worker_are_those_of_its_help() -> None:
     for name, default in (("threads", DEFAULT_THREADS), ("graceful-timeout", 30)):
         assert re.search(rf"^\| `--{name}`.*\b{default} unless told", told, re.MULTILINE)
         assert PARSERS["worker"].get_default(name.replace("-", "_")) == default
+
+
+def test_the_options_of_top_are_those_of_its_help() -> None:
+    told = section("command.md", "wsgi-bridge top")
+    assert told_options(told) == options(PARSERS["top"])
+    for name, default in (("interval", DEFAULT_INTERVAL), ("limit", DEFAULT_LIMIT)):
+        assert re.search(rf"^\| `--{name}`.*\b{default:g} unless told", told, re.MULTILINE)
+
+
+def test_the_columns_of_top_are_explained() -> None:
+    told = section("command.md", "wsgi-bridge top")
+    rows = re.findall(r"^\| ([^`|]+) \| `[^|]+` \|", told, re.MULTILINE)
+    assert [name for row in rows for name in row.split(", ")] == list(PROCESS_COLUMNS)
 
 
 def test_the_systemd_unit_starts_a_worker() -> None:

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import Any, NoReturn, Protocol
 
-from wsgi_bridge.commands import layer, worker
+from wsgi_bridge.commands import layer, top, worker
 from wsgi_bridge.commands.errors import CommandError, without_passwords
 
 __all__ = ["COMMANDS", "main", "make_parser"]
@@ -37,6 +37,7 @@ EXAMPLES = """\
 examples:
   wsgi-bridge layer ipc://                       which ipc layers there are on this machine
   wsgi-bridge layer redis://localhost stats      what the processes of a site have sent and lost
+  wsgi-bridge top ipc://mysite                   a running site as a live table
   wsgi-bridge layer --help                       all that can be asked of a layer
 """
 
@@ -53,7 +54,7 @@ class Command(Protocol):
         """Return the words that follow the name, completed."""
 
 
-COMMANDS: tuple[Command, ...] = (layer, worker)
+COMMANDS: tuple[Command, ...] = (layer, top, worker)
 
 
 class Parser(argparse.ArgumentParser):

@@ -14,15 +14,26 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.table import Table as RichTable
 
-__all__ = ["Table", "Watched", "show", "show_json", "watch"]
+__all__ = ["Shown", "Table", "Watched", "show", "show_json", "watch"]
 
 #: From the start of the screen: what was there is wiped out.
 _CLEAR = "\x1b[H\x1b[J"
+
+
+class Shown(Protocol):
+    """What is shown for people."""
+
+    def plain(self) -> str:
+        """Return it as text."""
+
+    def rich(self) -> RenderableType:
+        """Return it as rich draws it."""
 
 
 @dataclass
@@ -46,25 +57,32 @@ class Table:
         ]
         return "  ".join(padded).rstrip()
 
-    def rich(self) -> RichTable:
-        """Return the table as rich draws it."""
+    def rich(self, *, is_compact: bool = False) -> RichTable:
+        """Return the table as rich draws it; compact without borders, and a line for each row."""
         from rich.table import Table as RichTable
         from rich.text import Text
 
         table = RichTable(header_style="bold")
+        if is_compact:
+            table = RichTable(header_style="bold", box=None, padding=(0, 1, 0, 0), pad_edge=False)
         for at, name in enumerate(self.columns):
-            table.add_column(name, justify="left" if at < self.left else "right", overflow="fold")
+            table.add_column(
+                name,
+                justify="left" if at < self.left else "right",
+                overflow="ellipsis" if is_compact else "fold",
+                no_wrap=is_compact,
+            )
         for row in self.rows:
             table.add_row(*map(Text, row))  # a Text has no markup
         return table
 
 
-#: What is shown: a table, and the same for programs.
-Watched = Callable[[], tuple[Table, Any]]
+#: What is shown: for people, and the same for programs.
+Watched = Callable[[], tuple[Shown, Any]]
 
 
-def show(table: Table, value: Any, *, as_json: bool) -> None:
-    """Show a table, or `value` as JSON."""
+def show(table: Shown, value: Any, *, as_json: bool) -> None:
+    """Show a table or more, or `value` as JSON."""
     if as_json:
         show_json(value, indent=2)
     elif _is_rich():

@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -115,3 +116,46 @@ def run_site(url):
         process.wait()
         process.stdin.close()
         process.stdout.close()
+
+
+class Terminal:
+    """The screen of a command that goes on until it is told to stop."""
+
+    def __init__(self, process, descriptor):
+        self.process = process
+        self.descriptor = descriptor
+        self.text = ""
+
+    def wait_for(self, word, count):
+        while self.text.count(word) < count:
+            data = read_terminal(self.descriptor)
+            assert data, f"it has ended:\n{self.text}"
+            self.text += data.decode(errors="replace")
+
+    def interrupt(self):
+        """Send what Ctrl-C sends; return the exit status."""
+        self.process.send_signal(signal.SIGINT)
+        while read_terminal(self.descriptor):
+            pass
+        return self.process.wait(PATIENCE)
+
+
+@contextlib.contextmanager
+def watching(*words, command=COMMAND, **env):
+    """Run a command that goes on, on a terminal, while the block runs."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*command, *words],
+        cwd=ROOT,
+        env=environ(TERM="xterm", **env),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    try:
+        yield Terminal(process, ours)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)

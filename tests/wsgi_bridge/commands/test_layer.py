@@ -2,8 +2,6 @@
 
 import contextlib
 import json
-import os
-import pty
 import re
 import signal
 import subprocess
@@ -19,6 +17,7 @@ from tests.wsgi_bridge.commands.rig import (
     run,
     run_on_terminal,
     run_site,
+    watching,
 )
 from tests.wsgi_bridge.commands.site import READER
 from tests.wsgi_bridge.layers.redis.servers import RedisServer, need_redis
@@ -320,49 +319,6 @@ class TestTerminal:
 
     @pytest.mark.parametrize("command", [rig.COMMAND, WITHOUT_RICH])
     def test_a_watch_draws_again(self, url, command):
-        with watching(url, command) as terminal:
+        with watching("layer", url, "stats", "--watch", "0.05", command=command) as terminal:
             terminal.wait_for("messages_pending", count=3)
             assert terminal.interrupt() == 0
-
-
-class Terminal:
-    """The screen of a command that goes on until it is told to stop."""
-
-    def __init__(self, process, descriptor):
-        self.process = process
-        self.descriptor = descriptor
-        self.text = ""
-
-    def wait_for(self, word, count):
-        while self.text.count(word) < count:
-            data = rig.read_terminal(self.descriptor)
-            assert data, f"it has ended:\n{self.text}"
-            self.text += data.decode(errors="replace")
-
-    def interrupt(self):
-        """Send what Ctrl-C sends; return the exit status."""
-        self.process.send_signal(signal.SIGINT)
-        while rig.read_terminal(self.descriptor):
-            pass
-        return self.process.wait(rig.PATIENCE)
-
-
-@contextlib.contextmanager
-def watching(url, command):
-    """Run `stats --watch` on a terminal while the block runs."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [*command, "layer", url, "stats", "--watch", "0.05"],
-        cwd=rig.ROOT,
-        env=rig.environ(TERM="xterm"),
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-    )
-    os.close(theirs)
-    try:
-        yield Terminal(process, ours)
-    finally:
-        process.kill()
-        process.wait()
-        os.close(ours)

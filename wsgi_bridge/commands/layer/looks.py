@@ -9,7 +9,7 @@ from typing import Any
 
 from wsgi_bridge.commands.errors import CommandError
 from wsgi_bridge.commands.opening import is_any_ipc, opened, urls_of_ipc
-from wsgi_bridge.commands.tables import Table, Watched, show, watch
+from wsgi_bridge.commands.tables import Shown, Table, Watched, show, watch
 from wsgi_bridge.layers import BaseLayer
 from wsgi_bridge.route_reports import is_shared, load_snapshots, merge
 
@@ -156,7 +156,7 @@ def _routes(layer: BaseLayer, glob: str, limit: int | None) -> tuple[Table, list
     return table, found
 
 
-def _show(arguments: argparse.Namespace, table: Table, value: Any) -> None:
+def _show(arguments: argparse.Namespace, table: Shown, value: Any) -> None:
     show(table, value, as_json=arguments.json)
 
 
