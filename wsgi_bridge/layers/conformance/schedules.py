@@ -82,6 +82,15 @@ class ScheduleTests(StorageCase):
         assert self.release(1) == 7
         assert self.drain("a") == [("a", {"n": 2})]
 
+    def test_what_is_put_once_may_keep_its_time_too(self) -> None:
+        """`keep_time` without a period: the next time of what has no fixed one."""
+        first = self.clock() + 10
+        self.other.schedule("a", {"n": 1}, first, key="key")
+        self.storage.schedule("a", {"n": 2}, first + 5, key="key", keep_time=True)
+        self.clock.advance(10)
+        assert self.release(1) is None
+        assert self.drain("a") == [("a", {"n": 2})]
+
     def test_it_tells_what_is_scheduled(self) -> None:
         """`scheduled`: how many, and when the next is due."""
         assert self.storage.scheduled() == (0, None)
