@@ -70,13 +70,27 @@ def find_sibling_url(master: int, is_first: bool) -> str:
 
     if not has_layer("ipc"):
         return ""
+    name = _name_of(master)
+    if is_first:
+        from wsgi_bridge.layers.ipc.directory import remove_abandoned
+
+        remove_abandoned("gunicorn-*", own=name, is_kept=_has_master)
+    return f"ipc://{name}"
+
+
+def _name_of(master: int) -> str:
+    """Return the name of the layer of a gunicorn with a master of that process id."""
     started = ""
     with contextlib.suppress(OSError), open(f"/proc/{master}/stat") as stat:
         # proc(5): field 22, in ticks since boot; the second one may hold blanks and brackets.
         started = stat.read().rpartition(")")[2].split()[19]
-    name = f"gunicorn-{master}-{started or 0}"
-    if is_first:
-        from wsgi_bridge.layers.ipc.directory import remove_abandoned
+    return f"gunicorn-{master}-{started or 0}"
 
-        remove_abandoned("gunicorn-*", own=name)
-    return f"ipc://{name}"
+
+def _has_master(name: str) -> bool:
+    """Whether the gunicorn of that name goes on, though none of its workers is there now.
+
+    In a reload, or when all of them were killed, there is none for a while.
+    """
+    master = name.split("-")[1]
+    return master.isdigit() and _name_of(int(master)) == name

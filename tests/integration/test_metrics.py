@@ -30,13 +30,15 @@ PAGES = {
 
 
 @pytest.fixture(params=["default", "memory", "redis"])
-def env(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+def env(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str]]:
+    # Layers apart from those of gunicorns of other versions, which may take them for abandoned.
+    apart = {**PAGES, "XDG_RUNTIME_DIR": str(tmp_path)}
     if request.param == "redis":
         need_redis()
         with RedisServer() as redis:
-            yield {**PAGES, "CHANNEL_LAYER": redis.url}
+            yield {**apart, "CHANNEL_LAYER": redis.url}
     else:
-        yield {**PAGES, **({"CHANNEL_LAYER": "memory://"} if request.param == "memory" else {})}
+        yield {**apart, **({"CHANNEL_LAYER": "memory://"} if request.param == "memory" else {})}
 
 
 def scrape(server: Server) -> dict[str, float]:

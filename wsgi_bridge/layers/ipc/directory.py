@@ -20,7 +20,7 @@ import re
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from wsgi_bridge.exceptions import ChannelLayerUnavailable, InvalidLayerURL
@@ -103,14 +103,20 @@ def known_directories() -> list[Path]:
     return found
 
 
-def remove_abandoned(pattern: str, own: str) -> list[str]:
+def remove_abandoned(
+    pattern: str, own: str, is_kept: Callable[[str], bool] = lambda _: False
+) -> list[str]:
     """Remove this user's layers of that kind that no process uses any more; return their names.
 
-    `pattern` is a glob of names; `own` is never touched. A process that uses a layer holds a lock
-    in its directory, which other containers on the same file system see too.
+    `pattern` is a glob of names; `own` is never touched, nor one of which `is_kept`. A process that
+    uses a layer holds a lock in its directory, which other containers on the same file system see.
     """
     found = sorted((_base() / f"wsgi-bridge-{os.geteuid()}").glob(pattern))
-    return [path.name for path in found if path.name != own and _remove_if_abandoned(path)]
+    return [
+        path.name
+        for path in found
+        if path.name != own and not is_kept(path.name) and _remove_if_abandoned(path)
+    ]
 
 
 def _remove_if_abandoned(path: Path) -> bool:
