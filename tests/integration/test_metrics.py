@@ -74,13 +74,17 @@ def test_any_worker_tells_of_all(env: dict[str, str], threads: str) -> None:
             client.recv(PATIENCE)
             for _ in range(6):
                 ask(server, request("/"))
-            page = wait_for_number(server, "requests_total 2xx", 6)
-            wait_for_number(server, "processes both", 2)
-            assert wait_for_number(server, "websockets", 1)["connections"] >= 1
-            assert page["request_duration_seconds_count"] == 6
-            assert page["route_messages_total site"] == 6
-            assert page["websocket_messages_received_total"] == 1
-            assert page["websocket_messages_sent_total answer"] == 1
+            for name, number in (
+                ("requests_total 2xx", 6),
+                ("request_duration_seconds_count", 6),
+                ("route_messages_total site", 6),
+                ("websocket_messages_received_total", 1),
+                ("websocket_messages_sent_total answer", 1),
+                ("processes both", 2),
+            ):
+                wait_for_number(server, name, number)
+            page = wait_for_number(server, "websockets", 1)
+            assert page["connections"] >= 1
             assert page["layer_messages_total"] >= 6
         wait_for_number(server, "websockets", 0)
 
@@ -116,9 +120,9 @@ def test_those_of_a_split_are_told_of_by_its_servers() -> None:
         for _ in range(4):
             ask(server, request("/"))
         wait_for_number(server, "route_messages_total site", 4)
+        wait_for_number(server, "requests_total 2xx", 4)
         page = wait_for_number(server, "processes consumers", 2)
         assert page["processes server"] == 1
-        assert page["requests_total 2xx"] == 4
         for path in ("/live", "/ready"):
             assert ask(server, request(path)).status == 200
 
