@@ -30,7 +30,20 @@ values = st.sampled_from(
 )  # fmt: skip
 bad_names = st.sampled_from([b"", b"a b", b"a:", b"\r\n", b"a\r\nb", b"\xff", b"a\0"])
 bad_values = st.sampled_from([b"a\r\nX: b", b"\n", b"\0", b"\x7f", b"a\r", b"\r\n\r\n"])
-fields = st.lists(st.tuples(names, values).map(list), max_size=4)
+plain_names = st.sampled_from([b"X-A", b"x-a", b"Set-Cookie", b"Content-Type", b"Date", b"Server"])
+lengths = st.tuples(
+    st.just(b"Content-Length"), st.sampled_from([b"0", b"3", b"03", b"5", b"300"])
+).map(list)
+options = st.tuples(
+    st.sampled_from([b"Connection", b"Transfer-Encoding", b"Upgrade", b"TE"]), values
+).map(list)
+# What can be sent, whatever it means.
+fields = st.builds(
+    lambda plain, option, length: [*plain, *option, *length],
+    st.lists(st.tuples(plain_names, values).map(list), max_size=2),
+    st.lists(options, max_size=1),
+    st.lists(lengths, max_size=1),
+)
 bad_fields = st.lists(
     st.tuples(names | bad_names | wrong, values | bad_values | wrong).map(list), max_size=3
 )
@@ -38,9 +51,9 @@ bad_fields = st.lists(
 
 def message(keys: Mapping[str, SearchStrategy[Any]]) -> SearchStrategy[dict[str, Any]]:
     """Return a strategy of dicts with some of these keys, now and then of a wrong type."""
-    # One in five, so that a message is right more often than not.
+    # One in ten, so that a message is right more often than not.
     each = {
-        key: st.integers(0, 4).flatmap(lambda n, right=right: right if n else wrong)
+        key: st.integers(0, 9).flatmap(lambda n, right=right: right if n else wrong)
         for key, right in keys.items()
     }
     return st.fixed_dictionaries({}, optional=each)

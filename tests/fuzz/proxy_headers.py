@@ -46,8 +46,9 @@ def make_v1(addresses, source: int, destination: int) -> bytes:
     return f"PROXY {protocol} {addresses[0]} {addresses[1]} {source} {destination}\r\n".encode()
 
 
-def make_v2(addresses, source: int, destination: int, command: int, extensions: bytes) -> bytes:
-    family = 0x11 if addresses[0].version == 4 else 0x21
+def make_v2(addresses, source: int, destination: int, command: int, family: int,
+            extensions: bytes) -> bytes:  # fmt: skip
+    family = family or (0x11 if addresses[0].version == 4 else 0x21)
     packed = addresses[0].packed + addresses[1].packed + struct.pack("!HH", source, destination)
     packed += extensions
     return V2_SIGNATURE + struct.pack("!BBH", command, family, len(packed)) + packed
@@ -55,7 +56,15 @@ def make_v2(addresses, source: int, destination: int, command: int, extensions: 
 
 headers = st.one_of(
     st.builds(make_v1, pairs, ports, ports),
-    st.builds(make_v2, pairs, ports, ports, st.sampled_from([0x20, 0x21]), st.binary(max_size=9)),
+    st.builds(
+        make_v2,
+        pairs,
+        ports,
+        ports,
+        st.sampled_from([0x20, 0x21]),
+        st.sampled_from([0, 0, 0, 0x00, 0x10, 0x12, 0x22, 0x31, 0x33]),
+        st.binary(max_size=9),
+    ),
     st.just(b"PROXY UNKNOWN\r\n"),
     st.just(b""),
 )

@@ -48,12 +48,16 @@ others = st.one_of(
     message({"closed": st.just(True), "content": contents}),
     firsts,
 )
-answers = st.builds(
+wrong_answers = st.builds(
     lambda before, first, rest: [*before, first, *rest],
     st.lists(others, max_size=1),
-    right_firsts | firsts,
-    st.lists(laters | laters | others, max_size=4),
+    firsts | right_firsts,
+    st.lists(laters | others, max_size=4),
 )
+right_answers = st.builds(
+    lambda first, rest: [first, *rest], right_firsts, st.lists(laters, max_size=4)
+)
+answers = right_answers | right_answers | wrong_answers
 # (method, whether it is HTTP/1.0, whether the connection is to be kept, the messages)
 inputs = st.tuples(
     st.sampled_from(["GET", "GET", "POST", "HEAD", "CONNECT"]),
