@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import platform
-import shlex
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def measure(contestant: Contestant, column: Column, options: argparse.Namespace)
     except RuntimeError as error:
         found = Finding("did not run", (str(error).splitlines()[0],))
     print(f"  {found.cell}", file=sys.stderr, flush=True)
-    return found
+    return replace(found, is_quick=options.quick)
 
 
 def report(results: Results) -> str:
@@ -57,7 +57,7 @@ def report(results: Results) -> str:
         if any(results.find(each.name, column.name) for each in CONTESTANTS)
     ]
     rows = [("server", *(column.heading for column in columns))]
-    parts = [f"`python -m tests.conformance {shlex.join(sys.argv[1:])}`", _versions()]
+    parts = [_versions()]
     details: list[str] = []
     for each in CONTESTANTS:
         found = [results.find(each.name, column.name) for column in columns]
@@ -65,8 +65,11 @@ def report(results: Results) -> str:
             rows.append((each.name, *(NO_PART if cell is None else cell.cell for cell in found)))
     for column in columns:
         details.append(f"## {column.heading}")
-        for each in CONTESTANTS:
-            cell = results.find(each.name, column.name)
+        found = [results.find(each.name, column.name) for each in CONTESTANTS]
+        if any(cell.is_quick for cell in found if cell is not None):
+            command = f"python -m tests.conformance --quick --only {column.name}"
+            details.append(f"Measured by `{command}`.")
+        for each, cell in zip(CONTESTANTS, found, strict=True):
             if cell is not None and cell.details:
                 details.append(f"{each.name}:\n\n" + "\n".join(f"- {it}" for it in cell.details))
     return "\n\n".join([*parts, table(rows), *details]) + "\n"

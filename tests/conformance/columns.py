@@ -25,6 +25,7 @@ class Finding:
 
     cell: str
     details: tuple[str, ...] = ()
+    is_quick: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,16 @@ def measure_corpus(contestant: Contestant, options: argparse.Namespace) -> Findi
         of_kind = [sample for sample in samples if sample.is_valid is is_valid]
         good = sum(sample.name not in faults for sample in of_kind)
         counts.append(f"{good} of {len(of_kind)} {done}")
-    return Finding(", ".join(counts), tuple(f"{name}: {it}" for name, it in sorted(faults.items())))
+    return Finding(", ".join(counts), tuple(_list_faults(faults)))
+
+
+def _list_faults(faults: dict[str, str]) -> list[str]:
+    """Return a line for each kind of fault."""
+    kinds: dict[tuple[str, str], list[str]] = {}
+    for name, fault in sorted(faults.items()):
+        kind, _, short = name.partition("/")
+        kinds.setdefault((kind, fault), []).append(short)
+    return [f"{kind}, {fault}: {', '.join(names)}" for (kind, fault), names in kinds.items()]
 
 
 def measure_slow_clients(contestant: Contestant, options: argparse.Namespace) -> Finding:

@@ -76,24 +76,22 @@ def _check_served(wire: Wire, sample: Sample) -> str:
 
 def _check_refused(wire: Wire) -> str:
     """Not even when it is told that there is no more: an incomplete one may be waited for."""
+    answer = bytearray()
     wire.sock.settimeout(PATIENCE)
     try:
-        return _judge(_read_rest(wire))
+        _read_rest(wire, answer)
     except TimeoutError:
-        wire.end_sending()
-    wire.sock.settimeout(LAST_PATIENCE)
-    return _judge(_read_rest(wire))
-
-
-def _judge(answer: bytes) -> str:
+        with suppress(OSError):
+            wire.end_sending()
+        wire.sock.settimeout(LAST_PATIENCE)
+        with suppress(TimeoutError):
+            _read_rest(wire, answer)
     is_refused = answer[9:10] in (b"", b"4", b"5") and b"HTTP/1.1 2" not in answer
     return "" if is_refused else "served"
 
 
-def _read_rest(wire: Wire) -> bytes:
+def _read_rest(wire: Wire, answer: bytearray) -> None:
     """Read to the end; a reset is a way of refusing, too."""
-    answer = b""
     with suppress(ConnectionResetError, EOFError):
         while True:
             answer += wire.read_some(65536)
-    return answer

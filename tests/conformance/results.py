@@ -19,7 +19,7 @@ class Results:
         if path is not None and path.exists():
             for server, cells in json.loads(path.read_text()).items():
                 self._cells[server] = {
-                    column: Finding(found["cell"], tuple(found["details"]))
+                    column: Finding(found["cell"], tuple(found["details"]), found["is_quick"])
                     for column, found in cells.items()
                 }
 
