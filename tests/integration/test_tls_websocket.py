@@ -97,4 +97,6 @@ def test_a_stop_closes_them_with_1012(options: list[str], context: ssl.SSLContex
         for client in clients:
             assert client.read_frame() == (CLOSE, (1012, ""))
             client.send(close_frame(1012))
+            assert client.wire.is_ended()
+            client.close()  # else the server would linger for it
         assert server.stop() < 3
