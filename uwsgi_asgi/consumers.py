@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from uwsgi_asgi.events import MULE_DIED_YOUNG, MULE_SITE_NOT_LOADED
+from uwsgi_asgi.events import MULE_DIED, MULE_DIED_YOUNG, MULE_SITE_NOT_LOADED
 from uwsgi_asgi.runtime import Runtime
 from uwsgi_asgi.seats import Seat
 from uwsgi_asgi.site import load_site
@@ -22,6 +22,8 @@ from wsgi_bridge.bridge import Bridge
 from wsgi_bridge.events import tell_suppressed
 from wsgi_bridge.events.processes import LAYER_NOT_USED, WORKER_CONSUMER_UNFINISHED
 from wsgi_bridge.exceptions import ChannelLayerUnavailable
+from wsgi_bridge.figures import FiguresReporter
+from wsgi_bridge.figures.taking import take_all
 from wsgi_bridge.layers import BaseLayer
 from wsgi_bridge.processes.attendance import Presence
 from wsgi_bridge.processes.noted_worker import NotedWorker
@@ -41,6 +43,8 @@ DRAIN_STEP = 0.05
 # Seconds beyond graceful_timeout: a terminator that needs all of it cuts what is left, and who is
 # cut off is to hear that.
 LAST_WORDS = 1.0
+# Seconds to say what was counted, at the very end: a write, unless the layer is gone.
+FIGURES_SECONDS = 1.0
 # Seconds that terminators have to notice a stop that is theirs too.
 RETIRE_TIMEOUT = 1.0
 
@@ -67,6 +71,7 @@ def run_consumers(runtime: Runtime, opt: Mapping[str, Any], software: str) -> No
     """
     stop = Stop()
     seat = runtime.seats.claim()
+    busy = str(seat.board)
     delay = seat.take()
     if delay:
         MULE_DIED_YOUNG.log(
@@ -74,6 +79,14 @@ def run_consumers(runtime: Runtime, opt: Mapping[str, Any], software: str) -> No
             "the mule before died as it started: trying again in %(delay).1f s",
             cause="died as it started",
             delay=delay,
+        )
+    elif seat.has_died:
+        MULE_DIED.log(
+            logger,
+            "the mule before has died, busy with %(busy)s; deaths so far: %(deaths)d",
+            cause="died",
+            busy=busy or "nothing",
+            deaths=seat.deaths,
         )
     if not stop.wait(delay):
         try:
@@ -110,6 +123,13 @@ def _consume(runtime: Runtime, bridge: Bridge, seat: Seat, stop: Stop, software:
     gc.freeze()  # what is loaded by now stays
     for orphan in orphans:
         worker.teller.tell(orphan)
+    figures = FiguresReporter(
+        layer,
+        lambda: take_all(layer, worker=worker, running=threads.running),
+        role="consumers",
+        every=bridge.settings.figures_interval,
+    )
+    figures.start()
     threads.start()
     seat.begin()
     logger.info("running consumers")
@@ -126,6 +146,7 @@ def _consume(runtime: Runtime, bridge: Bridge, seat: Seat, stop: Stop, software:
                 cause="graceful_timeout",
                 consumer=consumer,
             )
+    figures.stop(FIGURES_SECONDS)
     layer.close()
     tell_suppressed(at_once=True)
 

@@ -5,6 +5,14 @@ from logging import ERROR, WARNING
 from wsgi_bridge.events.event import EACH, Event
 from wsgi_bridge.events.server import REPORT
 
+MULE_DIED = Event(
+    "mule.died",
+    ERROR,
+    "The mule that ran consumers before ended, and nobody had stopped it; another took its place.",
+    "`busy` names the consumers that it was at. SIGKILL is often the kernel, out of memory.",
+    ("busy", "deaths"),
+    lines=EACH,
+)
 MULE_DIED_YOUNG = Event(
     "mule.died_young",
     ERROR,

@@ -60,7 +60,7 @@ class Listener:
             except (BlockingIOError, ConnectionAbortedError):
                 return
             except OSError as exc:
-                self._terminator.rest(str(exc))
+                self._terminator.rest(exc)
                 return
             Arrival(self._terminator, Connection(self._terminator.server, descriptor))
 

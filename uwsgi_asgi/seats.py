@@ -57,6 +57,8 @@ class Seat:
     def __init__(self, places: int, *, clock: Callable[[], float] = time.monotonic) -> None:
         #: Mules that died on this seat, and were not told to end.
         self.deaths = 0
+        #: Whether the one before has.
+        self.has_died = False
         self.board = Board(places)
         self._clock = clock
         self._memory = mmap.mmap(-1, self._FORMAT.size)
@@ -65,7 +67,8 @@ class Seat:
         """Sit down; return the seconds to wait before anything else."""
         state, _, ready, deaths, failures = self._FORMAT.unpack(self._memory[:])
         now = self._clock()
-        if state != self._FREE:
+        self.has_died = state != self._FREE
+        if self.has_died:
             deaths += 1
             is_failure = state == self._STARTING or now - ready < YOUNG
             failures = failures + 1 if is_failure else 0

@@ -26,6 +26,9 @@ from uwsgi_asgi.handoff import WEBSOCKET
 from uwsgi_asgi.http import HttpConnections
 from uwsgi_asgi.listener import Listener
 from uwsgi_asgi.runtime import Runtime
+from wsgi_bridge.events import tell_suppressed
+from wsgi_bridge.figures import FiguresReporter
+from wsgi_bridge.figures.taking import take_all
 from wsgi_bridge.layers import open_layer
 from wsgi_bridge.protocols.handshake import HandshakeError
 from wsgi_bridge.protocols.http import HttpExchange, error_response
@@ -45,6 +48,8 @@ logger = logging.getLogger(__name__)
 MAX_TAKE = 16
 # Seconds without taking when the process is out of descriptors.
 TAKE_PAUSE = 0.5
+# Seconds to say what was counted, at the very end: a write, unless the layer is gone.
+FIGURES_SECONDS = 1.0
 # Seconds between two looks at what is left while the terminator drains.
 DRAIN_STEP = 0.02
 
@@ -100,12 +105,12 @@ class Terminator:
         """Whether there are as many connections as there may be; then none is taken for now."""
         if self.server.counters.connections < self._most:
             return False
-        self.rest("there are as many connections as there may be")
+        self.rest("max_connections")
         return True
 
-    def rest(self, why: str) -> None:
+    def rest(self, cause: object) -> None:
         """Leave new connections where they wait, for a moment."""
-        HANDOFF_PAUSED.log(logger, "no connection is taken, they wait: %(cause)s", cause=why)
+        HANDOFF_PAUSED.log(logger, "no connection is taken, they wait: %(cause)s", cause=cause)
         self._take_none()
         # A new one each time: a libev timer that has run is started again with no time left.
         if self._timer is not None:
@@ -131,7 +136,7 @@ class Terminator:
             try:
                 taken = self._queue.take()
             except OSError as exc:
-                self.rest(str(exc))
+                self.rest(exc)
                 return
             if taken is None:
                 return
@@ -198,6 +203,7 @@ def run_terminator(runtime: Runtime) -> None:
     terminator = Terminator(runtime, make_server(runtime))
     while not runtime.presence.enter():
         gevent.sleep(DRAIN_STEP)
+    figures = publish_figures(terminator.server)
     terminator.start()
     logger.info("holding sockets")
     stopped.wait()
@@ -205,7 +211,9 @@ def run_terminator(runtime: Runtime) -> None:
     terminator.stop()
     _wait_until(terminator.is_done, runtime.options.graceful_timeout)
     terminator.close()
+    figures.stop(FIGURES_SECONDS)
     terminator.server.layer.close()
+    tell_suppressed(at_once=True)
     for watcher in signals:
         watcher.cancel()
 
@@ -218,6 +226,17 @@ def make_server(runtime: Runtime) -> ProtocolServer:
     server = ProtocolServer(layer, settings, name="uwsgi", software="uwsgi", gathers=True)
     layer.hear_with(server.watch)
     return server
+
+
+def publish_figures(server: ProtocolServer) -> FiguresReporter:
+    """Begin to publish what this process counts."""
+    every = server.settings.figures_interval
+    layer = server.layer
+    reporter = FiguresReporter(
+        layer, lambda: take_all(layer, server=server), role="server", every=every
+    )
+    reporter.start()
+    return reporter
 
 
 def _wait_until(condition: Callable[[], bool], seconds: float) -> None:

@@ -12,6 +12,8 @@ from tests.integration.sockets import RawSocket, get_text, open_socket
 from tests.integration.uwsgi_servers import SOCKETS, run_uwsgi
 from tests.integration.wire import ask, request
 from tests.wsgi_bridge.protocols.frames import CLOSE, TEXT, client_frame
+from wsgi_bridge import open_layer
+from wsgi_bridge.figures import load_figures
 
 pytestmark = pytest.mark.integration
 
@@ -117,6 +119,22 @@ def test_a_stop_closes_sockets_with_1012():
         server.stop()
         assert client.read_frame() == (CLOSE, (1012, ""))
         client.close()
+
+
+def test_what_mules_count_is_published(server):
+    figures = load_figures(open_layer(server.layer_url()))
+    before = figures.counts["websocket_connects_count"]
+    with open_socket(server, "/echo") as client:
+        client.send("counted")
+        client.recv()
+
+        def counted():
+            found = load_figures(open_layer(server.layer_url()))
+            return found.gauges["websockets"] and found.counts["websocket_connects_count"] > before
+
+        server.wait_for(counted, "the socket to be counted")
+    assert sorted(each.role for each in figures.processes) == ["consumers", "server"]
+    assert {each.pid for each in figures.processes} < set(server.child_pids())
 
 
 # Sites that are no Bridge

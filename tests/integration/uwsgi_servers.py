@@ -26,6 +26,7 @@ import psutil
 import pytest
 
 from tests.integration.servers import ROOT, Server, die_with_parent
+from wsgi_bridge.commands.opening import urls_of_ipc
 
 SOCKETS = "tests.apps.sockets:application"
 VARIABLE = "UWSGI"
@@ -83,6 +84,11 @@ class UwsgiServer(Server):
         """Return the process ids of all children alive now."""
         children = psutil.Process(self.pid).children()
         return [child.pid for child in children if child.status() != psutil.STATUS_ZOMBIE]
+
+    def layer_url(self) -> str:
+        """Return the URL of the layer that its processes made for themselves."""
+        [url] = [url for url in urls_of_ipc() if url.startswith(f"ipc://uwsgi-{self.pid}-")]
+        return url
 
     def worker_pids(self) -> list[int]:
         """Return the process ids of the workers alive now."""

@@ -7,8 +7,9 @@
     consumers.py   what is said of consumers and of the WSGI app
     processes.py   what worker processes and their supervisor say
 
-gunicorn_asgi has an `events` of its own. docs/reference/events.md is made of them all. An event's
-name is promised as a setting's is: alarms are set on it; the text of its line is not.
+gunicorn_asgi and uwsgi_asgi have an `events` of their own. docs/reference/events.md is made of them
+all. An event's name is promised as a setting's is: alarms are set on it; the text of its line is
+not.
 """
 
 from wsgi_bridge.events.bursts import tell_suppressed
