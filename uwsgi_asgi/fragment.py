@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from uwsgi_asgi.options import Options
+from uwsgi_asgi.stats import metric_options
 from wsgi_bridge.bridge import LAYER_VARIABLE
 
 __all__ = ["make_fragment"]
@@ -85,6 +86,10 @@ def _surroundings(options: Options, layer: str) -> Iterator[str]:
             "The channel layer that workers, mules and other programs of the site share.",
             f"env = {LAYER_VARIABLE}={layer}",
         )
+    yield _explain(
+        "uWSGI's stats server shows what mules count as well, where there is one.",
+        *("if-opt = stats", "enable-metrics = true", *metric_options(), "endif ="),
+    )
     yield _explain(
         "In the master, once: makes what workers and mules share, and checks the configuration.",
         "shared-import = uwsgi_asgi.master",

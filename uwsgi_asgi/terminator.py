@@ -26,6 +26,7 @@ from uwsgi_asgi.handoff import WEBSOCKET
 from uwsgi_asgi.http import HttpConnections
 from uwsgi_asgi.listener import Listener
 from uwsgi_asgi.runtime import Runtime
+from uwsgi_asgi.stats import Exporter
 from wsgi_bridge.events import tell_suppressed
 from wsgi_bridge.figures import FiguresReporter
 from wsgi_bridge.figures.taking import take_all
@@ -191,8 +192,13 @@ class Terminator:
         Lingerer(self.server, sock, watcher)
 
 
-def run_terminator(runtime: Runtime) -> None:
-    """Hold sockets until uWSGI says that it is enough; then close them."""
+def run_terminator(
+    runtime: Runtime, set_metric: Callable[[str, int], object] | None = None
+) -> None:
+    """Hold sockets until uWSGI says that it is enough; then close them.
+
+    ``set_metric`` is uWSGI's, where its stats server shows metrics.
+    """
     hub.reinit()
     _raise_limit()
     stopped = Event()
@@ -203,7 +209,7 @@ def run_terminator(runtime: Runtime) -> None:
     terminator = Terminator(runtime, make_server(runtime))
     while not runtime.presence.enter():
         gevent.sleep(DRAIN_STEP)
-    figures = publish_figures(terminator.server)
+    figures = publish_figures(terminator.server, set_metric)
     terminator.start()
     logger.info("holding sockets")
     stopped.wait()
@@ -228,14 +234,18 @@ def make_server(runtime: Runtime) -> ProtocolServer:
     return server
 
 
-def publish_figures(server: ProtocolServer) -> FiguresReporter:
-    """Begin to publish what this process counts."""
+def publish_figures(
+    server: ProtocolServer, set_metric: Callable[[str, int], object] | None
+) -> FiguresReporter:
+    """Begin to publish what this process counts, and what all count to uWSGI."""
     every = server.settings.figures_interval
     layer = server.layer
     reporter = FiguresReporter(
         layer, lambda: take_all(layer, server=server), role="server", every=every
     )
     reporter.start()
+    if set_metric is not None and every:
+        Exporter(layer, reporter, set_metric, every=every).attach(server)
     return reporter
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import socket
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -135,6 +137,30 @@ def test_what_mules_count_is_published(server):
         server.wait_for(counted, "the socket to be counted")
     assert sorted(each.role for each in figures.processes) == ["consumers", "server"]
     assert {each.pid for each in figures.processes} < set(server.child_pids())
+
+
+def test_the_stats_server_shows_it(tmp_path):
+    path = tmp_path / "stats.sock"
+    env = {"ASGI_FIGURES_INTERVAL": "0.2"}
+    with run_uwsgi(options={"stats": str(path)}, env=env) as server:
+        with open_socket(server, "/echo") as client:
+            client.send("counted")
+            client.recv()
+
+            def metric(name):
+                return read_stats(path)["metrics"][f"asgi.{name}"]["value"]
+
+            server.wait_for(lambda: metric("websockets") == 1, "the socket to be shown")
+            assert (metric("websocket_connects"), metric("websocket_messages")) == (1, 1)
+        server.wait_for(lambda: metric("websockets") == 0, "it to be gone")
+
+
+def read_stats(path):
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(10)
+        sock.connect(str(path))
+        data = b"".join(iter(lambda: sock.recv(65536), b""))
+    return json.loads(data)
 
 
 # Sites that are no Bridge
