@@ -308,6 +308,8 @@ class HttpConnection:
     def on_due(self) -> None:
         """What this connection waits for did not come in time."""
         self.deadline = NEVER
+        if self._work.exchange is None and self._is_reading and self._hears_more():
+            return
         if self._work.exchange is not None:
             self._work.abandon_body()
             self.http.server.counters.late_answers_count += 1
@@ -321,6 +323,17 @@ class HttpConnection:
             self.deadline = self.http.clock() + left
         elif not self.out.size:  # else the client is still reading the last answer
             self._close()  # idle: gunicorn's ``keepalive``
+
+    def _hears_more(self) -> bool:
+        """Read what has come in time; whether that changes what this connection waits for.
+
+        A hub that was held up sees the clock before it sees its sockets. A request that was not
+        read when its connection is closed gets a reset for an answer.
+        """
+        was_begun = self._is_head_begun
+        self._on_readable()
+        is_begun = self._is_head_begun is not was_begun
+        return is_begun or self._work.exchange is not None or not self._is_reading
 
     def stop(self, code: int) -> None:  # noqa: ARG002 - a close code is for WebSockets
         """The server stops: answer what was asked, close at once what is kept alive and idle.
