@@ -20,6 +20,9 @@ RELOAD, KILL = "reload", "kill"
 #: the kernel tells at once.
 MOMENT = 1.0
 
+#: Seconds for which workers drain after a reload, at most.
+DRAIN = 31.0
+
 #: The close code of a server that restarts (1012, service restart).
 RESTART = 1012
 
@@ -82,6 +85,11 @@ class Ledger:
         return (
             what if any(each.what == what and began <= each.at <= ended for each in marks) else ""
         )
+
+    def is_reloading(self, now: float) -> bool:
+        """Whether workers may drain, since there was a reload."""
+        with self._lock:
+            return any(each.what == RELOAD and 0 <= now - each.at <= DRAIN for each in self.marks)
 
     @property
     def unexcused(self) -> list[Failure]:

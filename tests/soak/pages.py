@@ -100,10 +100,22 @@ async def read_stream(visitor: Visitor) -> None:
 
 
 async def read_events(visitor: Visitor) -> None:
-    """Read server-sent events, fed by what the site sends itself five times a second."""
+    """Read server-sent events, fed by what the site sends itself five times a second.
+
+    A server that stops ends them early: who reads them opens them again.
+    """
     count = visitor.chance.randrange(5, 20)
     async with connected(visitor.port) as wire:
-        answer = await wire.ask(request(f"/events?count={count}", CLOSE))
+        try:
+            answer = await wire.ask(request(f"/events?count={count}", CLOSE))
+        except EOFError:
+            if not visitor.ledger.is_reloading(time.monotonic()):
+                raise
+            visitor.note("event streams ended by a reload")
+            return
+    if answer.content.count(b"data: ") < count and visitor.ledger.is_reloading(time.monotonic()):
+        visitor.note("event streams ended by a reload")
+        return
     expect(answer.content.count(b"data: "), count)
 
 

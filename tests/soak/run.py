@@ -19,7 +19,7 @@ from tests.soak import gunicorn_settings, sabotage
 from tests.soak.complaints import Complaint, find_complaints
 from tests.soak.growth import Growth, find_growth
 from tests.soak.hostile import SERVER_TIMEOUTS
-from tests.soak.ledger import KILL, RELOAD, Failure, Ledger
+from tests.soak.ledger import DRAIN, KILL, RELOAD, Failure, Ledger
 from tests.soak.plan import Plan
 from tests.soak.samples import Sample, Sampler
 from tests.soak.traffic import Traffic
@@ -31,7 +31,7 @@ SITE = "tests.soak.site:application"
 SETTINGS = "python:tests.soak.gunicorn_settings"
 
 #: Seconds that a worker which stops has for what is at work. No visit of HTTP takes half as long.
-GRACEFUL_TIMEOUT = 30
+GRACEFUL_TIMEOUT = int(DRAIN) - 1
 
 #: Threads of a process of consumers, in a split. Streams take one each.
 THREADS = 32
@@ -73,7 +73,7 @@ class Outcome:
 
 def run_soak(plan: Plan) -> Outcome:
     """Run, and return what it showed. Raises if the soak itself is mistaken."""
-    window = 0.0 if plan.is_split else GRACEFUL_TIMEOUT + 1.0
+    window = 0.0 if plan.is_split else DRAIN
     outcome = Outcome(plan, time.monotonic(), Ledger(window))
     killed: set[int] = set()
     with (

@@ -104,7 +104,9 @@ class Wire:
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield the chunks of a response's content, to its end."""
         while True:
-            size = int(await self.reader.readline() or b"?", 16)
+            if not (line := await self.reader.readline()):
+                raise EOFError("the server ended the connection between two chunks")
+            size = int(line, 16)
             data = await self.reader.readexactly(size + 2)
             if not size:
                 return
