@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import fields
 
 import pytest
 
@@ -14,12 +15,13 @@ from wsgi_bridge import open_layer
 from wsgi_bridge.commands import main, opening, top
 from wsgi_bridge.commands.errors import CommandError
 from wsgi_bridge.commands.tables import Table
-from wsgi_bridge.commands.top import Look
+from wsgi_bridge.commands.top import Look, summary
 from wsgi_bridge.commands.top.rates import Change, Rates, add_rows, percentile_of_row
 from wsgi_bridge.commands.top.screen import PROCESS_COLUMNS, Screen
 from wsgi_bridge.exceptions import ChannelLayerUnavailable
 from wsgi_bridge.figures import FiguresReporter, ProcessFigures
 from wsgi_bridge.figures.trees import Taken
+from wsgi_bridge.server.server import Counters
 
 #: Seconds between two reports: the tests say when, and nobody waits for one.
 EVERY = 3600.0
@@ -383,3 +385,11 @@ def test_a_table_may_be_drawn_without_borders():
     console = Console(width=20, record=True)
     console.print(Table(["name", "n"], [["x" * 40, "1"]]).rich(is_compact=True))
     assert "…" in console.export_text()
+
+
+def test_the_counts_that_are_added_up_are_those_of_servers():
+    counted = {each.name for each in fields(Counters)}
+    assert {*summary.REFUSED, *summary.LATE, *summary.LOST, *summary.SENT} <= counted
+    refused = {name for name in counted if name.startswith(("refused_", "invalid_requests"))}
+    assert refused == set(summary.REFUSED)
+    assert {name for name in counted if name.startswith("late_")} == set(summary.LATE)
