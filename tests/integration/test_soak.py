@@ -27,7 +27,7 @@ SABOTAGES = "memory,descriptors,error,failure"
 def test_nothing_grows_complains_or_fails(worker: str) -> None:
     outcome = run_soak(dataclasses.replace(SHORT, worker=worker))
     assert outcome.is_sound, report(outcome)
-    assert {mark.what for mark in outcome.ledger.marks} == {RELOAD, KILL}
+    assert {mark.what for mark in outcome.ledger.marks} >= {RELOAD, KILL}
     assert all(outcome.ledger.has_ended(kind.name) for kind in KINDS), outcome.ledger.visits
     figure = ElementTree.fromstring(draw(outcome))
     assert len(figure.findall("{*}rect")) == len(PANELS) + 1

@@ -26,9 +26,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     option = parser.add_argument
     option("--seconds", type=float, default=Plan.seconds, help="of reloads and kills (1800)")
-    option("--calm", type=float, default=Plan.calm, help="seconds without, afterwards (180)")
+    option("--calm", type=float, default=Plan.calm, help="seconds without, afterwards (300)")
     option("--settle", type=float, default=Plan.settle, help="seconds in which it may grow (300)")
-    option("--youth", type=float, default=Plan.youth, help="and in which a process may (60)")
+    option("--youth", type=float, default=Plan.youth, help="and in which a process may (120)")
     option("--worker", choices=WORKERS, default=Plan.worker, help="gunicorn's worker class")
     option("--workers", type=int, default=Plan.workers, help="how many of them (2)")
     option("--hup-every", type=float, default=Plan.hup_every, help="seconds; 0: never (60)")

@@ -21,7 +21,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tests.soak.ledger import Mark
+from tests.soak.ledger import LATE, Mark
 from tests.soak.plan import Plan
 from tests.soak.samples import NEW, Sample
 
@@ -93,7 +93,9 @@ def find_growth(
 
 def _is_like_others(sample: Sample, marks: Sequence[Mark], plan: Plan) -> bool:
     unrest = min(UNREST, plan.hup_every / 2) if plan.hup_every else UNREST
-    is_restless = any(mark.at <= sample.at < mark.at + unrest for mark in marks)
+    is_restless = any(
+        mark.at <= sample.at < mark.at + unrest for mark in marks if mark.what != LATE
+    )
     return not is_restless and len(sample.processes) == plan.workers + 1
 
 

@@ -3,6 +3,9 @@
 A worker that is killed takes its requests and sockets with it, and one that is told to stop closes
 its sockets. Nothing else excuses a failure: not a reload, for a request, and not a kill, for a
 visit that began after it.
+
+One exception: a worker that stops gives a new connection half a second for its request. Visitors
+that were held up for a good part of that themselves, as the machine is busy, may find it closed.
 """
 
 from __future__ import annotations
@@ -12,13 +15,16 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-__all__ = ["KILL", "RELOAD", "Failure", "Ledger", "Mark"]
+__all__ = ["KILL", "LATE", "RELOAD", "Failure", "Ledger", "Mark"]
 
-RELOAD, KILL = "reload", "kill"
+RELOAD, KILL, LATE = "reload", "kill", "lateness"
 
 #: Seconds before its end at which a failure may have begun that no one else knows the beginning of:
 #: the kernel tells at once.
 MOMENT = 1.0
+
+#: How a failure begins that says no more than that the connection has ended.
+ENDINGS = ("EOFError", "ConnectionResetError", "BrokenPipeError", "InvalidMessage")
 
 #: Seconds for which workers drain after a reload, at most.
 DRAIN = 31.0
@@ -79,7 +85,10 @@ class Ledger:
         if failure.close_code == RESTART:
             began = failure.ended - self.restart_window
             return self._find(marks, RELOAD, began, failure.ended) if self.restart_window else ""
-        return self._find(marks, KILL, failure.began - MOMENT, failure.ended)
+        found = self._find(marks, KILL, failure.began - MOMENT, failure.ended)
+        if not found and failure.what.startswith(ENDINGS) and self.is_reloading(failure.ended):
+            found = self._find(marks, LATE, failure.began - MOMENT, failure.ended)
+        return found
 
     def _find(self, marks: list[Mark], what: str, began: float, ended: float) -> str:
         return (

@@ -16,10 +16,10 @@ class Plan:
     #: How long the site is reloaded and its workers are killed; and then left alone, under the same
     #: traffic: a reload forgets what a worker has leaked, so some workers have to become old.
     seconds: float = 1800.0
-    calm: float = 180.0
+    calm: float = 300.0
     #: From when on nothing may grow; and for how long a new process may.
     settle: float = 300.0
-    youth: float = 60.0
+    youth: float = 120.0
     #: gunicorn's worker class, and how many workers.
     worker: str = "gunicorn_asgi.Worker"
     workers: int = 2

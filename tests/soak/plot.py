@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from tests.soak.ledger import KILL
+from tests.soak.ledger import KILL, LATE
 from tests.soak.run import Outcome
 from tests.soak.samples import NEW, Sample
 
@@ -72,7 +72,8 @@ def draw(outcome: Outcome) -> str:
     end = max(outcome.plan.seconds + outcome.plan.calm, 1.0)
     canvas = _Canvas(outcome.started, end)
     for mark in outcome.ledger.marks:
-        canvas.rule(mark.at, MARKS[mark.what == KILL])
+        if mark.what != LATE:
+            canvas.rule(mark.at, MARKS[mark.what == KILL])
     canvas.rule(outcome.started + outcome.plan.settle, "#000000", dashes=True)
     for number, panel in enumerate(PANELS):
         canvas.panel(number, panel.title, dict(_lines(samples, panel)))

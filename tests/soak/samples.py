@@ -71,8 +71,9 @@ class Sampler:
             # It may end while it is looked at.
             with contextlib.suppress(FileNotFoundError, ProcessLookupError, ValueError):
                 own = self._read_own(pid)
-                roles[pid] = MASTER if pid == self.master else str(own.pop("role", NEW))
+                role = MASTER if pid == self.master else str(own.pop("role", NEW))
                 processes[pid] = {**look_at(pid), **own}
+                roles[pid] = role
         return Sample(time.monotonic(), processes, roles, look_at_layer(self.layer))
 
     def _read_own(self, pid: int) -> dict[str, Any]:

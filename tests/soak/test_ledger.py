@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.soak.ledger import KILL, RELOAD, RESTART, Failure, Ledger, Mark
+from tests.soak.ledger import KILL, LATE, RELOAD, RESTART, Failure, Ledger, Mark
 
 
 def excuse(failure: Failure, mark: str, window: float = 16.0) -> str:
@@ -36,3 +36,17 @@ def test_a_reload_excuses_a_socket_that_was_told():
 
 def test_where_sockets_survive_a_reload_it_excuses_nothing():
     assert not excuse(Failure("echo", 95, 105, "closed", RESTART), RELOAD, window=0.0)
+
+
+@pytest.mark.parametrize(
+    ("marks", "what", "is_excused"),
+    [
+        ((RELOAD, LATE), "EOFError: ended", True),
+        ((RELOAD, LATE), "WrongAnswerError: 500 in place of 200", False),
+        ((RELOAD,), "EOFError: ended", False),
+        ((LATE,), "EOFError: ended", False),
+    ],
+)
+def test_visitors_who_were_late_may_miss_a_worker_that_stops(marks, what, is_excused):
+    ledger = Ledger(16.0, marks=[Mark(100.0, mark) for mark in marks])
+    assert bool(ledger.excuse(Failure("page", 99, 101, what))) is is_excused
