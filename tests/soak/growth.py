@@ -52,8 +52,8 @@ LAYER_BOUNDS = {
     "pages": (200, 0.25),
     "files": (4, 0.0),
 }
-#: Of memory; its bound is the plan's.
-MEMORY_PART = 0.05
+#: Of memory; its bound is the plan's. What workers take in their first minute follows the visits.
+MEMORY_PART = 0.08
 
 
 @dataclass(frozen=True)
