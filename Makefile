@@ -53,8 +53,17 @@ UWSGI := $(VENV)/uwsgi-$(UWSGI_VERSION)/bin/uwsgi
 $(UWSGI): | $(STAMP)
 	@PYTHON=$(BIN)/python tools/make-uwsgi uwsgi==$(UWSGI_VERSION) $(VENV)/uwsgi-$(UWSGI_VERSION)
 
-test-uwsgi: $(UWSGI) ## run the tests of the part for uWSGI
-	UWSGI=$(abspath $(UWSGI)) $(BIN)/python -m pytest tests/uwsgi_asgi tests/integration/test_uwsgi*.py
+PYUWSGI_VERSION := 2.0.30.post1
+PYUWSGI := $(VENV)/pyuwsgi-$(PYUWSGI_VERSION)/bin/uwsgi
+$(PYUWSGI): | $(STAMP)
+	@PYTHON=$(BIN)/python tools/make-uwsgi pyuwsgi==$(PYUWSGI_VERSION) $(VENV)/pyuwsgi-$(PYUWSGI_VERSION)
+
+UWSGIS := UWSGI=$(abspath $(UWSGI)) UWSGI_PYUWSGI=$(abspath $(PYUWSGI))
+
+test-uwsgi: $(UWSGI) $(PYUWSGI) ## run the tests of the part for uWSGI
+	@PYTHON=$(BIN)/python tools/make-uwsgi debian
+	@tools/need nginx
+	$(UWSGIS) $(BIN)/python -m pytest tests/uwsgi_asgi tests/integration/test_uwsgi*.py
 
 # The core makes the same promises to greenlets as to threads. The command has a process of its own.
 # Two runs at once: the processes of xdist would not be patched.
@@ -83,9 +92,10 @@ test-gunicorns: $(OTHER_GUNICORNS:%=$(VENV)/gunicorn-%/made) ## run a few tests 
 	    PYTHONPATH=$$(realpath $$(dirname $$made)) $(BIN)/python -m pytest -q $(SMOKE) || exit 1; done
 
 # One after another: they measure memory and time, and two browsers fill two cores.
-test-servers: $(UWSGI) | $(STAMP)
-	@tools/need chromium chromedriver
-	UWSGI=$(abspath $(UWSGI)) $(BIN)/python -m pytest tests/integration
+test-servers: $(UWSGI) $(PYUWSGI) | $(STAMP)
+	@PYTHON=$(BIN)/python tools/make-uwsgi debian
+	@tools/need chromium chromedriver nginx
+	$(UWSGIS) $(BIN)/python -m pytest tests/integration
 
 coverage: | $(STAMP) ## measure what the unit tests cover
 	$(BIN)/python -m coverage erase

@@ -11,6 +11,7 @@ import sys
 
 import uwsgi
 
+from uwsgi_asgi.environment import refresh_environment
 from uwsgi_asgi.runtime import prepare
 
 # What uWSGI itself exits with when it cannot start.
@@ -24,5 +25,6 @@ def _refuse(reasons: list[str]) -> None:
     os._exit(_FAILED)
 
 
+refresh_environment()
 if _reasons := prepare(uwsgi.opt, os.getpid()):
     _refuse(_reasons)

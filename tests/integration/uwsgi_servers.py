@@ -119,15 +119,16 @@ def run_uwsgi(
     options: Mapping[str, str] | Sequence[tuple[str, str]] = (),
     env: Mapping[str, str] | None = None,
     mules: int = 2,
+    binary: str = "",
     may_log_errors: bool = False,
     may_lose_workers: bool = False,
 ) -> Iterator[UwsgiServer]:
     """Run uWSGI while the block runs; whoever leaves it learns that uWSGI ended cleanly.
 
     ``config``: arguments of `python -m uwsgi_asgi.config`; ``options``: more lines of ini, which
-    replace the usual ones; ``mules``: how many of ours to wait for.
+    replace the usual ones; ``mules``: how many of ours to wait for; ``binary``: another uWSGI.
     """
-    binary = find_uwsgi()
+    binary = binary or find_uwsgi()
     with tempfile.TemporaryDirectory(prefix="uwsgi-") as folder:
         ini = Path(folder, "site.ini")
         ini.write_text(make_ini(module, config, dict(options), Path(folder)))
@@ -171,7 +172,10 @@ def make_ini(module: str, config: Sequence[str], options: dict[str, str], folder
         "die-on-term": "true",
         "log-master-bufsize": "65536",
     }
-    lines = [f"{name} = {value}" for name, value in {**usual, **options}.items() if value]
+    given = {**usual, **options}
+    # Debian's has the options of a plugin only behind it.
+    names = sorted(given, key=lambda name: name != "plugin")
+    lines = [f"{name} = {given[name]}" for name in names if given[name]]
     arguments = " ".join(config)
     include = f"ini = exec://{sys.executable} -m uwsgi_asgi.config {arguments} :uwsgi"
     return "\n".join(["[uwsgi]", *lines, include, ""])
