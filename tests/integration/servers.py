@@ -92,7 +92,7 @@ class Server:
 
     def worker_pids(self) -> list[int]:
         """Return the process ids of the workers alive now, oldest first."""
-        return sorted(child.pid for child in psutil.Process(self.pid).children() if _lives(child))
+        return sorted(child.pid for child in psutil.Process(self.pid).children() if is_alive(child))
 
     def worker_pid(self) -> int:
         """Return the process id of the only worker; wait for it to be there."""
@@ -152,7 +152,7 @@ class Server:
             assert text not in log, f"{text!r} in the log:\n{log}"
 
 
-def _lives(process: psutil.Process) -> bool:
+def is_alive(process: psutil.Process) -> bool:
     """Whether a process is still there, and not only for its parent to reap."""
     try:
         return bool(process.status() != psutil.STATUS_ZOMBIE)

@@ -25,7 +25,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.integration.servers import ROOT, Server, die_with_parent
+from tests.integration.servers import ROOT, Server, die_with_parent, is_alive
 from wsgi_bridge.commands.opening import urls_of_ipc
 
 SOCKETS = "tests.apps.sockets:application"
@@ -82,8 +82,7 @@ class UwsgiServer(Server):
 
     def child_pids(self) -> list[int]:
         """Return the process ids of all children alive now."""
-        children = psutil.Process(self.pid).children()
-        return [child.pid for child in children if child.status() != psutil.STATUS_ZOMBIE]
+        return [child.pid for child in psutil.Process(self.pid).children() if is_alive(child)]
 
     def layer_url(self) -> str:
         """Return the URL of the layer that its processes made for themselves."""
@@ -171,6 +170,8 @@ def make_ini(module: str, config: Sequence[str], options: dict[str, str], folder
         "venv": sys.prefix,
         "die-on-term": "true",
         "log-master-bufsize": "65536",
+        # A worker that is told to end before it listens to signals is killed by then.
+        "worker-reload-mercy": "4",
     }
     given = {**usual, **options}
     # Debian's has the options of a plugin only behind it.
