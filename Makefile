@@ -5,6 +5,8 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 # What `make demo` has gunicorn run: gunicorn_asgi.Worker holds sockets and site in the same processes.
 WORKER ?= gunicorn_asgi.SplitWorker
+# What serves the demo: gunicorn or uwsgi.
+SERVER ?= gunicorn
 # What the benchmark or the audit is given, for instance ARGS=--quick; the table in the documentation
 # is written by a run of the benchmark without any.
 ARGS ?=
@@ -17,12 +19,14 @@ PEERS := tests/benchmarks/requirements.txt
 SUM := $(shell (pwd; $(PYTHON) -V; cat setup.cfg tools/make-venv $(PEERS)) 2>&1 | cksum | cut -d' ' -f1)
 STAMP := $(VENV)/made-$(SUM)
 BENCH_STAMP := $(VENV)/made-bench-$(SUM)
+UWSGI_VERSION := 2.0.31
+UWSGI := $(VENV)/uwsgi-$(UWSGI_VERSION)/bin/uwsgi
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 VERSION ?= 23.0.0
 TESTS ?=
-.PHONY: help demo test test-gunicorn test-gunicorns test-core test-patched test-servers test-uwsgi coverage lint \
+.PHONY: help demo demo-gunicorn demo-uwsgi test test-gunicorn test-gunicorns test-core test-patched test-servers test-uwsgi coverage lint \
         format bench conformance audit fuzz slowloris soak docs clean
 
 help: ## show this list
@@ -35,11 +39,19 @@ $(BENCH_STAMP): | $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement $(PEERS)
 	@touch $@
 
+demo: demo-$(SERVER) ## serve the demonstration site (HOST, PORT, SERVER, WORKER)
+
 # Streams of the tide and long polls have a thread of their consumer process each.
-demo: | $(STAMP) ## serve the demonstration site (HOST, PORT, WORKER)
+demo-gunicorn: | $(STAMP)
 	@echo "the demo is at http://$(HOST):$(PORT)/ (Ctrl-C stops it)"
 	@cd docs/demo && exec $(abspath $(BIN))/gunicorn -k $(WORKER) -w 3 --threads 24 \
 	    -b $(HOST):$(PORT) demo:application
+
+demo-uwsgi: $(UWSGI) | $(STAMP)
+	@echo "the demo is at http://$(HOST):$(PORT)/ (Ctrl-C stops it)"
+	@cd docs/demo && exec $(abspath $(UWSGI)) --http-socket $(HOST):$(PORT) --venv $(abspath $(BIN)/..) \
+	    --ini uwsgi.ini --ini "exec://$(abspath $(BIN))/python -m uwsgi_asgi.config \
+	    --consumers 2 --threads 24 --http /ticker :uwsgi"
 
 test: test-core test-patched test-servers test-gunicorns ## run all tests: plain, patched, real servers, other gunicorns
 
@@ -48,8 +60,6 @@ test-core: | $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist loadfile --ignore tests/integration
 
 # The uWSGI whose workers hand WebSockets over in the tests: compiled once, for this interpreter.
-UWSGI_VERSION := 2.0.31
-UWSGI := $(VENV)/uwsgi-$(UWSGI_VERSION)/bin/uwsgi
 $(UWSGI): | $(STAMP)
 	@PYTHON=$(BIN)/python tools/make-uwsgi uwsgi==$(UWSGI_VERSION) $(VENV)/uwsgi-$(UWSGI_VERSION)
 
@@ -113,9 +123,9 @@ format: | $(STAMP) ## put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: | $(BENCH_STAMP) ## measure against the peers and write the table (ARGS)
+bench: $(UWSGI) | $(BENCH_STAMP) ## measure against the peers and write the table (ARGS)
 	@tools/need wrk redis-server
-	$(BIN)/python -m tests.benchmarks $(or $(ARGS),--markdown docs/topics/benchmark-results.md)
+	UWSGI=$(abspath $(UWSGI)) $(BIN)/python -m tests.benchmarks $(or $(ARGS),--markdown docs/topics/benchmark-results.md)
 
 conformance: | $(BENCH_STAMP) ## compare with the peers by the cases of Autobahn, write the table (ARGS)
 	$(BIN)/python -m tests.conformance $(or $(ARGS),--markdown docs/topics/conformance.md)
