@@ -17,6 +17,7 @@ from tests.benchmarks.bench import Bench, Scenario
 from tests.benchmarks.loads import check_tools
 from tests.benchmarks.report import claims, measured
 from tests.benchmarks.servers import raise_descriptor_limit
+from tests.benchmarks.uwsgi import BINARY, UWSGI
 
 PACKAGES = ("wsgi-bridge", "gunicorn", "gevent", "uvicorn", "uvloop", "httptools", "websockets")
 PACKAGES += ("wsproto", "channels", "channels_redis", "gunicorn_h1c", "lmdb", "redis", "msgpack")
@@ -90,11 +91,13 @@ def main() -> None:
     # Ended by a signal, the servers must end too: leave through every `with` block.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    scenarios = chosen(options)
     check_tools("wrk", "redis-server", "taskset")
+    if any(each.name == scenario.name for each in UWSGI for scenario in scenarios):
+        check_tools(BINARY)
     raise_descriptor_limit()
     server_core, load_core = sorted(os.sched_getaffinity(0))[:2]
     bench = Bench(options.rounds, options.seconds, server_core, load_core)
-    scenarios = chosen(options)
     results = {scenario.name: bench.run(scenario) for scenario in scenarios}
     sections = [measured(scenario, results[scenario.name]) for scenario in scenarios]
     text = "\n".join([machine(), *sections, claims(scenarios, results)])

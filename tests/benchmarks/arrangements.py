@@ -24,6 +24,7 @@ from tests.benchmarks.scenarios import (
     websocket_load,
 )
 from tests.benchmarks.servers import Running, Server, gunicorn, uvicorn
+from tests.benchmarks.uwsgi import UWSGI, UWSGI_CLAIMS
 
 THREADS = 8
 # As many messages are taken at once, where each is short: half of the sockets of the load.
@@ -85,11 +86,12 @@ ARRANGEMENTS = (
         (_split("echo_bridge"), uvicorn("uvicorn", "echo_asgi", *NO_DEFLATE)),
     ),
 )
-ALL_SCENARIOS = (*SCENARIOS, *ARRANGEMENTS, *CROWDS)
+ALL_SCENARIOS = (*SCENARIOS, *ARRANGEMENTS, *CROWDS, *UWSGI)
 ALL_FAMILIES = {
     **FAMILIES,
     "arrangements": [scenario.name for scenario in ARRANGEMENTS],
     "crowds": [scenario.name for scenario in CROWDS],
+    "uwsgi": [scenario.name for scenario in UWSGI],
 }
 ALL_CLAIMS = (
     *CLAIMS,
@@ -99,4 +101,5 @@ ALL_CLAIMS = (
     Claim("split-redis", "throughput", rate=10 * FORMER_RATE, server="ours, split"),
     Claim("split-echo", "throughput", "uvicorn", at_least=0.7, server="ours, split"),
     *CROWD_CLAIMS,
+    *UWSGI_CLAIMS,
 )

@@ -37,6 +37,7 @@ MEASURES = {
     "cost": Measure("CPU per operation", lambda sample: sample.cost),
     "p50": Measure("time to the last receiver", lambda sample: sample.load.p50),
     "p99": Measure("p99 of a page", lambda sample: sample.load.p99, "ms", 1e-3),
+    "burst": Measure("p50 of all handshakes", lambda sample: sample.load.p50, "ms", 1e-3),
     "memory": Measure("memory per socket", lambda sample: sample.memory, "KB", KB),
     "throughput": Measure("operations a second", lambda sample: 1 / sample.rate),
     "rate": Measure("round trips a second", lambda sample: 1 / sample.rate),
