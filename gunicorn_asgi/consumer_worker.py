@@ -10,15 +10,15 @@ import gc
 import os
 import select
 import signal
-import sys
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.workers.base import Worker as BaseWorker
 
-from gunicorn_asgi.events import WORKER_NO_SERVERS, WORKER_SITE_NOT_LOADED
+from gunicorn_asgi.events import WORKER_NO_SERVERS
 from gunicorn_asgi.layer import open_worker_layer
+from gunicorn_asgi.loading import load_site
 from gunicorn_asgi.worker import (
     FIGURES_SECONDS,
     HEARTBEAT,
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from wsgi_bridge.settings import Settings
     from wsgi_bridge.threads import ThreadWorker
 
-# Seconds between two attempts to load a site that cannot be loaded: gunicorn itself would not wait.
-LOAD_RETRY = 1.0
 # Seconds between two looks at signals while the worker drains.
 DRAIN_STEP = 0.05
 # Seconds that servers have to notice a stop that is theirs too.
@@ -85,18 +83,7 @@ class ConsumerWorker(BaseWorker):
 
     def load_wsgi(self) -> None:
         """Load the site; after a reload, one that cannot be loaded does not end the servers."""
-        if self.may_halt:
-            super().load_wsgi()
-            return
-        try:
-            super().load_wsgi()
-        except Exception as exc:
-            # gunicorn would take an exception for a reason to end everything.
-            WORKER_SITE_NOT_LOADED.log(
-                self.log, "the site cannot be loaded; it is tried again", cause=exc, exc_info=True
-            )
-            time.sleep(LOAD_RETRY)
-            sys.exit(1)
+        load_site(super().load_wsgi, self.log, may_halt=self.may_halt)
 
     def run(self) -> None:
         """Run consumers until told to stop; then finish those that have begun."""

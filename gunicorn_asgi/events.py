@@ -72,7 +72,8 @@ WORKER_KILLED_BUSY = Event(
 WORKER_SITE_NOT_LOADED = Event(
     "worker.site_not_loaded",
     ERROR,
-    "A worker cannot load the site after a reload; it is tried again, and servers stay.",
+    "A worker that came later, by a reload or for one that ended, cannot load the site; it is "
+    "tried again each second, and gunicorn and its other workers stay.",
     "Mend the site; the traceback says where.",
     lines=EACH,
 )

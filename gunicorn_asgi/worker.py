@@ -21,6 +21,7 @@ from gunicorn_asgi.events import WORKER_UNFINISHED
 from gunicorn_asgi.gauges import Gauges
 from gunicorn_asgi.gunicorn_settings import check_settings
 from gunicorn_asgi.layer import open_worker_layer
+from gunicorn_asgi.loading import load_site
 from gunicorn_asgi.pure_server import (
     check_environment,
     check_layer,
@@ -73,6 +74,7 @@ class Worker(BaseWorker):
     _streams: StreamEnds
     _unaware: Unaware
     figures: FiguresReporter
+    _first_count = sys.maxsize  # of the workers that gunicorn begins with
     _loop: ConsumerLoop | None = None  # what its consumers' messages are taken by
     _is_urgent = False  # whether to stop at once (QUIT), not gracefully
     _has_successor = False  # whether another worker will be made in place of this one
@@ -89,6 +91,7 @@ class Worker(BaseWorker):
         check_settings(cfg, log, "gunicorn_asgi.Worker")
         check_environment()
         certificates.check(cfg)
+        cls._first_count = cfg.workers
 
     @property
     def has_threads(self) -> bool:
@@ -212,6 +215,10 @@ class Worker(BaseWorker):
         self.http.listen(self.sockets, None if self.cfg.reuse_port else self.share)
 
     def load_wsgi(self) -> None:
+        """Load the site; unless it is one of the first, a worker that cannot ends nobody else."""
+        load_site(self._load_site, self.log, may_halt=self.age <= self._first_count)
+
+    def _load_site(self) -> None:
         """Load the site, unless the environment says that its consumers are elsewhere."""
         if read_environment().consumers == "none":
             self.wsgi = cast("Any", make_pure_server())

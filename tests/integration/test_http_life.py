@@ -269,3 +269,45 @@ def test_heartbeats_go_on_while_nothing_happens() -> None:
             assert wire.read_response().content == b"slept"
         assert server.worker_pid() == first
         assert time.monotonic() - started > 2.4
+
+
+def write_site(folder: Path, text: str) -> None:
+    """Have the next worker load ``text`` before it has an app."""
+    app = 'def application(environ, start):\n    start("200 OK", [])\n    return [b"here"]\n'
+    (folder / "changing.py").write_text(f"{text}\n{app}")
+
+
+def test_a_site_that_cannot_be_loaded_any_more_ends_neither_gunicorn_nor_other_workers(
+    tmp_path: Path,
+) -> None:
+    write_site(tmp_path, "")
+    with run_server(
+        "changing:application",
+        args=["--workers", "2"],
+        env={"PYTHONDONTWRITEBYTECODE": "1"},
+        chdir=tmp_path,
+        may_log_errors=True,
+        may_lose_workers=True,
+    ) as server:
+        server.wait_for(lambda: len(server.worker_pids()) == 2, "both workers")
+        assert ask(server, request()).content == b"here"
+        write_site(tmp_path, "raise RuntimeError('half a deployment')")
+        os.kill(server.worker_pid(), signal.SIGKILL)
+        server.wait_for_log("the site cannot be loaded; it is tried again")
+        assert ask(server, request()).content == b"here"
+        server.kill(signal.SIGHUP)
+        server.wait_for_log("the site cannot be loaded; it is tried again", count=3)
+        write_site(tmp_path, "")
+        assert ask(server, request()).content == b"here"
+
+
+def test_a_reload_with_a_bad_setting_waits_for_a_good_one(tmp_path: Path) -> None:
+    config = tmp_path / "conf.py"
+    config.write_text("")
+    with run_server(SITE, args=["--config", str(config)], may_log_errors=True) as server:
+        config.write_text("raw_env = ['ASGI_PING_INTERVAL=often']")
+        server.kill(signal.SIGHUP)
+        server.wait_for_log("ASGI_PING_INTERVAL is 'often', not a float")
+        config.write_text("")
+        server.kill(signal.SIGHUP)
+        assert ask(server, request()).status == 200
