@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from gunicorn.workers.base import Worker as BaseWorker
 
+from gunicorn_asgi.error_log import open_error_log
 from gunicorn_asgi.events import WORKER_NO_SERVERS
 from gunicorn_asgi.layer import open_worker_layer
 from gunicorn_asgi.loading import load_site
@@ -84,6 +85,7 @@ class ConsumerWorker(BaseWorker):
     def load_wsgi(self) -> None:
         """Load the site; after a reload, one that cannot be loaded does not end the servers."""
         load_site(super().load_wsgi, self.log, may_halt=self.may_halt)
+        open_error_log(self.log)
 
     def run(self) -> None:
         """Run consumers until told to stop; then finish those that have begun."""

@@ -67,7 +67,8 @@ SETTINGS: dict[str, Rule] = {
             "statsd_host"),
     **_same(HONOURED, "A change stops the worker gracefully.", "reload", "reload_engine",
             "reload_extra_files"),
-    **_same(HONOURED, "Also, when it is a file, `wsgi.errors`.", "errorlog"),
+    **_same(HONOURED, "Also for what the packages say, unless the site configures logging "
+            "itself; and, when it is a file, for `wsgi.errors`.", "errorlog"),
     **_same(HONOURED, "Called as the worker stops at once.", "worker_int"),
     **_same(HONOURED, "Called where the site's app runs, around its requests; not for WebSockets "
             "and requests with a route. The default is skipped.", "pre_request", "post_request"),

@@ -19,6 +19,7 @@ from gunicorn.workers.base import Worker as BaseWorker
 
 from gunicorn_asgi.certificates import certificates
 from gunicorn_asgi.consumer_worker import ConsumerWorker
+from gunicorn_asgi.error_log import open_error_log
 from gunicorn_asgi.events import WORKER_SERVERS_INVALID, WORKER_TOO_FEW
 from gunicorn_asgi.least import LeastWorkers
 from gunicorn_asgi.pure_server import check_url, make_pure_server, read_environment
@@ -127,6 +128,7 @@ class ServerWorker(Worker):
         """Load nothing."""
         self.wsgi = cast("Any", make_pure_server())
         check_url(self._bridge())
+        open_error_log(self.log)
 
     def _start(self) -> None:
         super()._start()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 from gunicorn.workers.base import Worker as BaseWorker
 
 from gunicorn_asgi.certificates import certificates
+from gunicorn_asgi.error_log import open_error_log
 from gunicorn_asgi.events import WORKER_UNFINISHED
 from gunicorn_asgi.gauges import Gauges
 from gunicorn_asgi.gunicorn_settings import check_settings
@@ -217,6 +218,7 @@ class Worker(BaseWorker):
     def load_wsgi(self) -> None:
         """Load the site; unless it is one of the first, a worker that cannot ends nobody else."""
         load_site(self._load_site, self.log, may_halt=self.age <= self._first_count)
+        open_error_log(self.log)  # now that the site has configured logging, if it does
 
     def _load_site(self) -> None:
         """Load the site, unless the environment says that its consumers are elsewhere."""

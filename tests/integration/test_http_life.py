@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import time
@@ -149,6 +150,17 @@ def test_usr1_reopens_the_logs(tmp_path: Path) -> None:
         server.wait_for(
             lambda: ask(server, request("/?after")) and "?after" in access.read_text(), "its line"
         )
+
+
+@pytest.mark.parametrize("worker", ["gunicorn_asgi.Worker", "gunicorn_asgi.SplitWorker"])
+def test_what_goes_wrong_is_in_gunicorns_error_log(worker: str) -> None:
+    with run_server(SITE, args=["--workers", "2"], worker=worker, may_log_errors=True) as server:
+        assert ask(server, request("/fail")).status == 500
+        assert ask(server, b"no request\r\n\r\n").status == 400
+        server.wait_for_log("Invalid request from ip=")
+        begin = r"^\[[^]]*\] \[\d+\] "
+        for line in (r"\[ERROR\] the app failed at GET '/fail'", r"\[WARNING\] Invalid request"):
+            assert re.search(begin + line, server.log(), re.M), "its beginning is gunicorn's"
 
 
 def test_two_workers_share_a_listener() -> None:
