@@ -115,6 +115,15 @@ SETTING_WITHOUT_EFFECT = Event(
     ("setting", "worker"),
     lines=EACH,
 )
+SETTING_MISPLACED = Event(
+    "setting.misplaced",
+    WARNING,
+    "A setting of `Bridge` is in gunicorn's configuration file, or a variable that begins with "
+    "`ASGI_` is nearly one: neither is read.",
+    "Give it to `Bridge`, or in the variable that is named (gunicorn's `raw_env` sets variables).",
+    ("setting", "variable"),
+    lines=EACH,
+)
 LAYER_NOT_SHARED = Event(
     "layer.not_shared",
     WARNING,

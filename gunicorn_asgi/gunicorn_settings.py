@@ -126,6 +126,11 @@ def check_settings(cfg: Any, log: Any, worker: str) -> None:
     A setting is asked for when it is not gunicorn's default. What a later gunicorn brings is not
     known here, and passes.
     """
+    if cfg.worker_connections < 1:
+        raise RuntimeError(
+            f"worker_connections={cfg.worker_connections} leaves room for nobody: say how many "
+            "connections a worker may have at once, 1000 for instance"
+        )
     for name, rule in SETTINGS.items():
         if rule.kind is OWN or rule.kind is HONOURED or not _is_asked(cfg, name):
             continue

@@ -23,6 +23,7 @@ from gunicorn_asgi.gauges import Gauges
 from gunicorn_asgi.gunicorn_settings import check_settings
 from gunicorn_asgi.layer import open_worker_layer
 from gunicorn_asgi.loading import load_site
+from gunicorn_asgi.misplaced import warn_of_misplaced
 from gunicorn_asgi.pure_server import (
     check_environment,
     check_layer,
@@ -91,6 +92,7 @@ class Worker(BaseWorker):
         """Refuse what this worker cannot do; called by gunicorn in its master, once."""
         check_settings(cfg, log, "gunicorn_asgi.Worker")
         check_environment()
+        warn_of_misplaced(cfg, log)
         certificates.check(cfg)
         cls._first_count = cfg.workers
 

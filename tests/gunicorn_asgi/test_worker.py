@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -71,6 +72,33 @@ def test_a_bad_setting_of_the_environment_is_refused(monkeypatch):
     monkeypatch.setenv("ASGI_HTTP_TIMEOUT", "soon")
     with pytest.raises(RuntimeError, match="ASGI_HTTP_TIMEOUT is 'soon', not a float"):
         check()
+
+
+def test_room_for_no_connection_is_refused():
+    with pytest.raises(RuntimeError, match="worker_connections=0 leaves room for nobody"):
+        check(worker_connections=0)
+
+
+def test_settings_of_the_bridge_in_gunicorns_configuration_are_warned_of(monkeypatch):
+    names = SimpleNamespace(ping_interval=5, max_frame_rate=10, workers=2, own="the site's")
+    monkeypatch.setitem(sys.modules, "__config__", names)
+    monkeypatch.setenv("ASGI_MAX_FRAME_RATE", "10")
+    (warning,) = check()
+    assert warning.startswith("ping_interval has no effect in gunicorn's configuration")
+    assert "or ASGI_PING_INTERVAL in the environment" in warning
+
+
+def test_settings_in_a_configuration_that_is_a_module_are_warned_of_too(monkeypatch):
+    monkeypatch.setitem(sys.modules, "a_configuration", SimpleNamespace(close_window=5))
+    (warning,) = check(config="python:a_configuration")
+    assert "close_window has no effect" in warning
+
+
+def test_a_variable_with_a_slip_in_it_is_warned_of_and_others_are_not(monkeypatch):
+    for name in ("ASGI_PING_INTERVALL", "ASGI_APPLICATION", "ASGI_THREADS", "PING_INTERVAL"):
+        monkeypatch.setenv(name, "5")
+    (warning,) = check()
+    assert "ASGI_PING_INTERVALL has no effect: ASGI_PING_INTERVAL is meant?" in warning
 
 
 @pytest.mark.parametrize(
