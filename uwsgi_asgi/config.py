@@ -13,6 +13,7 @@ guards in it see only what stands before (`fragment`).
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -158,21 +159,21 @@ def _target(text: str) -> str:
 
 
 def _count(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"expected 0 or more, not {text}")
-    return number
+    return _number(text, 0)
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, not {text}")
-    return number
+    return _number(text, 1)
+
+
+def _number(text: str, least: int) -> int:
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"expected {least} or more, not {text}")
+    return int(text)
 
 
 def _mode(text: str) -> str:
-    if not 0 <= int(text, 8) <= 0o777:
+    if not re.fullmatch("0?[0-7]{3}", text):
         raise argparse.ArgumentTypeError(f"expected permissions such as 660, not {text}")
     return text
 

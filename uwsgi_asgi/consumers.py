@@ -14,7 +14,12 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from uwsgi_asgi.events import MULE_DIED, MULE_DIED_YOUNG, MULE_SITE_NOT_LOADED
+from uwsgi_asgi.events import (
+    MULE_DIED,
+    MULE_DIED_YOUNG,
+    MULE_SETTINGS_NOT_USED,
+    MULE_SITE_NOT_LOADED,
+)
 from uwsgi_asgi.runtime import Runtime
 from uwsgi_asgi.seats import Seat
 from uwsgi_asgi.site import load_site
@@ -29,6 +34,7 @@ from wsgi_bridge.processes.attendance import Presence
 from wsgi_bridge.processes.noted_worker import NotedWorker
 from wsgi_bridge.processes.target import BadTarget
 from wsgi_bridge.server.capacity import server_capacity
+from wsgi_bridge.settings import Settings, load_settings
 from wsgi_bridge.threads import ThreadWorker
 
 __all__ = ["run_consumers"]
@@ -40,6 +46,8 @@ BURSTS_EVERY = 1.0
 
 # Seconds between two looks at what is left while the mule drains.
 DRAIN_STEP = 0.05
+# Settings that are for who runs consumers, and not, or not only, for servers.
+CONSUMERS_OWN = frozenset(("consumers", "figures_interval", "pool_size", "servers"))
 # Seconds beyond graceful_timeout: a terminator that needs all of it cuts what is left, and who is
 # cut off is to hear that.
 LAST_WORDS = 1.0
@@ -106,6 +114,14 @@ def _consume(runtime: Runtime, bridge: Bridge, seat: Seat, stop: Stop, software:
             "the site, would not know it; say --layer",
             cause="named by the site",
         )
+    if unheard := find_unheard(bridge.settings):
+        MULE_SETTINGS_NOT_USED.log(
+            logger,
+            "terminators do not load the site, and do not know what it gives to Bridge: "
+            "%(settings)s; say it in the ini, as env = ASGI_…",
+            cause="named by the site",
+            settings=", ".join(unheard),
+        )
     layer = bridge.open_layer(channel_capacity=server_capacity())
     orphans = seat.orphans()
     worker = NotedWorker(
@@ -149,6 +165,16 @@ def _consume(runtime: Runtime, bridge: Bridge, seat: Seat, stop: Stop, software:
     figures.stop(FIGURES_SECONDS)
     layer.close()
     tell_suppressed(at_once=True)
+
+
+def find_unheard(settings: Settings) -> list[str]:
+    """Return the names of what a site says of its server, and no server hears."""
+    heard = load_settings({})
+    return [
+        name
+        for name, value in vars(settings).items()
+        if value != getattr(heard, name) and name not in CONSUMERS_OWN
+    ]
 
 
 def _serve_out(

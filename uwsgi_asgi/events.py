@@ -29,6 +29,15 @@ MULE_SITE_NOT_LOADED = Event(
     "Mend the site, or what names it in the ini (`--app`).",
     lines=EACH,
 )
+MULE_SETTINGS_NOT_USED = Event(
+    "mule.settings_not_used",
+    WARNING,
+    "Settings that the site gives to `Bridge` are not those of the terminators, which do not load "
+    "the site.",
+    "Say them in the ini, for all processes: `env = ASGI_ALLOWED_ORIGINS=…`.",
+    ("settings",),
+    lines=EACH,
+)
 HANDOFF_FULL = Event(
     "handoff.full",
     WARNING,
