@@ -19,6 +19,9 @@ HERE = Path(__file__).resolve().parent
 # Bytes of a request's head. uWSGI's own 4096 are few for a handshake with the cookies of a site.
 BUFFER_SIZE = 16384
 
+# Connections that wait for a worker; uWSGI's own 100 are few for all sockets of a site.
+BACKLOG = 1024
+
 _HEAD = """\
 ; Printed by `python -m uwsgi_asgi.config`: WebSockets, push and consumers beside a WSGI site.
 ; To be included last: the guards below see only what stands before them.
@@ -61,6 +64,11 @@ def make_fragment(
 
 
 def _needs() -> Iterator[str]:
+    if backlog := find_backlog():
+        yield _explain(
+            "After a reload all sockets come back at once: who finds no room waits a second.",
+            *("if-not-opt = listen", f"listen = {backlog}", "endif ="),
+        )
     for name, value, reason in _NEEDS:
         yield _explain(reason, f"if-not-opt = {name}", f"{name} = {value}", "endif =")
     # gevent's own hooks would fail: uWSGI does not call those before a fork.
@@ -76,6 +84,17 @@ def _needs() -> Iterator[str]:
             "http-chunked-input = true",
             "endif =",
         )
+
+
+def find_backlog(path: str = "/proc/sys/net/core/somaxconn") -> int:
+    """Return how many connections may wait for a worker; 0 if that cannot be known.
+
+    With more than the system allows uWSGI would not start.
+    """
+    try:
+        return min(BACKLOG, int(Path(path).read_text()))
+    except (OSError, ValueError):
+        return 0
 
 
 def _surroundings(options: Options, layer: str) -> Iterator[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from uwsgi_asgi.config import main
-from uwsgi_asgi.fragment import make_fragment
+from uwsgi_asgi.fragment import BACKLOG, find_backlog, make_fragment
 from uwsgi_asgi.options import Options, load_options
 
 
@@ -104,3 +104,13 @@ def test_it_is_a_command():
 def test_a_variable_that_is_no_number_is_named(name, text):
     with pytest.raises(ValueError, match=f"UWSGI_ASGI_{name} is '{text}'"):
         load_options({f"UWSGI_ASGI_{name}": text})
+
+
+@pytest.mark.parametrize(
+    ("text", "backlog"), [("4096\n", BACKLOG), ("128\n", 128), ("none", 0), (None, 0)]
+)
+def test_no_more_wait_than_the_system_allows(tmp_path, text, backlog):
+    file = tmp_path / "somaxconn"
+    if text is not None:
+        file.write_text(text)
+    assert find_backlog(str(file)) == backlog
