@@ -18,6 +18,9 @@ __all__ = ["make_fragment"]
 HERE = Path(__file__).resolve().parent
 # Bytes of a request's head. uWSGI's own 4096 are few for a handshake with the cookies of a site.
 BUFFER_SIZE = 16384
+# Bytes of one chunk of a body, which uWSGI keeps whole; a body may have any number of them. Some
+# clients send a file as one, and uWSGI's own limit is a megabyte.
+CHUNK_LIMIT = 16 * 1024 * 1024
 
 # Connections that wait for a worker; uWSGI's own 100 are few for all sockets of a site.
 BACKLOG = 1024
@@ -45,6 +48,11 @@ _NEEDS = (
         "buffer-size",
         str(BUFFER_SIZE),
         "The head of a request: a handshake brings all cookies, and 4096 bytes are few.",
+    ),
+    (
+        "chunked-input-limit",
+        str(CHUNK_LIMIT),
+        "One chunk of a body: a client that sends a file as one is refused at 1 MB.",
     ),
 )
 _ROUTERS = ("http", "https")

@@ -22,6 +22,9 @@ _KNOWN = frozenset(
         *("REMOTE_ADDR", "REMOTE_PORT", "CONTENT_TYPE", "CONTENT_LENGTH", "DOCUMENT_ROOT"),
     )
 )
+# What nginx and Apache say of each request that they pass on, and uWSGI's own parser of HTTP and
+# its routers never do; a client cannot, whose fields are all HTTP_ something.
+_FRONT_END = "REQUEST_SCHEME"
 # nginx's uwsgi_params pass these on also when they are empty.
 _CONTENT_FIELDS = (("CONTENT_TYPE", b"content-type"), ("CONTENT_LENGTH", b"content-length"))
 
@@ -72,6 +75,9 @@ def _headers(environ: Environ) -> list[list[bytes]]:
     for key, name in _CONTENT_FIELDS:
         if value := environ.get(key):
             headers.append([name, value.encode("latin-1")])
+    if "HTTP_TRANSFER_ENCODING" in environ and environ.get("CONTENT_LENGTH"):
+        # RFC 9112 section 6.3: it was undone where the length was found.
+        headers = [field for field in headers if field[0] != b"transfer-encoding"]
     return headers
 
 
@@ -102,9 +108,13 @@ def has_chunked_body(environ: Environ) -> bool:
 
 
 def check_framing(environ: Environ) -> None:
-    """Refuse what two parsers could read in two ways (RFC 9112 section 6.1); raises BadRequest."""
+    """Refuse what two parsers could read in two ways (RFC 9112 section 6.1); raises BadRequest.
+
+    Behind a front end that has parsed the request there is no second one: nginx undoes the chunks
+    of a body, and passes its length on beside the field.
+    """
     coding = environ.get("HTTP_TRANSFER_ENCODING")
-    if coding is None:
+    if coding is None or (environ.get("CONTENT_LENGTH") and _FRONT_END in environ):
         return
     if environ.get("CONTENT_LENGTH"):
         raise BadRequest("Content-Length beside Transfer-Encoding")

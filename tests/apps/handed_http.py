@@ -23,7 +23,7 @@ def who(environ, start_response):
         "pid": os.getpid(),
         "software": environ.get("SERVER_SOFTWARE", ""),
         "method": environ["REQUEST_METHOD"],
-        "path": environ["SCRIPT_NAME"] + environ["PATH_INFO"],
+        "path": environ.get("SCRIPT_NAME", "") + environ["PATH_INFO"],
         "query": environ["QUERY_STRING"],
         "cookie": environ.get("HTTP_COOKIE", ""),
         "size": len(body),

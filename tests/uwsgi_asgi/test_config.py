@@ -28,7 +28,8 @@ def test_every_line_is_explained():
 
 def test_what_the_site_may_say_itself_is_guarded():
     lines = lines_of(make_fragment(Options()))
-    for name in ("master", "enable-threads", "single-interpreter", "buffer-size"):
+    names = ("master", "enable-threads", "single-interpreter", "buffer-size", "chunked-input-limit")
+    for name in names:
         at = lines.index(f"if-not-opt = {name}")
         assert lines[at + 1].startswith(f"{name} = ")
         assert lines[at + 2] == "endif ="

@@ -105,8 +105,12 @@ def test_the_site_sees_the_same_in_another_process(changes):
         ({"HTTP_TRANSFER_ENCODING": " Chunked", "CONTENT_LENGTH": ""}, None),
         ({"HTTP_TRANSFER_ENCODING": "chunked", "CONTENT_LENGTH": "3"}, 400),
         ({"HTTP_TRANSFER_ENCODING": "gzip, chunked"}, 501),
+        # nginx has read the chunks, and says how many bytes they were.
+        ({"HTTP_TRANSFER_ENCODING": "chunked", "CONTENT_LENGTH": "3", "REQUEST_SCHEME": "http"},
+         None),
+        ({"HTTP_TRANSFER_ENCODING": "gzip, chunked", "REQUEST_SCHEME": "http"}, 501),
     ],
-)
+)  # fmt: skip
 def test_what_can_be_read_in_two_ways_is_refused(changes, status):
     environ = make_environ(**changes)
     if status is None:
@@ -115,6 +119,15 @@ def test_what_can_be_read_in_two_ways_is_refused(changes, status):
         with pytest.raises(BadRequest) as caught:
             check_framing(environ)
         assert caught.value.status == status
+
+
+def test_a_message_says_one_length_of_its_body():
+    environ = make_environ(
+        HTTP_TRANSFER_ENCODING="chunked", CONTENT_LENGTH="3", REQUEST_SCHEME="http"
+    )
+    names = [name for name, _ in to_message(environ, is_websocket=False)["headers"]]
+    assert b"content-length" in names
+    assert b"transfer-encoding" not in names
 
 
 def test_a_body_without_length_is_known():
