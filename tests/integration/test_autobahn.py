@@ -1,17 +1,34 @@
-"""The Autobahn testsuite against a real server: every case OK or informational, none tolerated.
+"""The Autobahn testsuite against real servers: every case OK or informational, none tolerated.
 
-Of the compressed messages some sizes; `make conformance` has the others too.
+Through gunicorn's worker, and through a socket that a worker of uWSGI has handed over. Of the
+compressed messages some sizes; `make conformance` has the others too.
 """
 
 from __future__ import annotations
 
 import pytest
 
+from tests.conformance.apps import MAX_SIZE
 from tests.conformance.autobahn import BOUNDED, GROUPS, run_cases
+from tests.integration.servers import run_server
+from tests.integration.uwsgi_servers import run_uwsgi
 
 pytest.importorskip("kosoku")
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
-SERVER = {"app": "tests.conformance.apps.echo_bridge:application"}
+APP = "tests.conformance.apps.echo_bridge:application"
+
+
+@pytest.fixture(params=["gunicorn", "uwsgi"])
+def server(request, tmp_path):
+    if request.param == "gunicorn":
+        running = run_server(APP)
+    else:
+        # Its processes share a layer, which has to take what the app's own in memory does.
+        layer = f"ipc://{tmp_path}/layer?max_message_size={MAX_SIZE + 65536}"
+        env = {"CHANNEL_LAYER": layer, "ASGI_MAX_MESSAGE_SIZE": str(MAX_SIZE)}
+        running = run_uwsgi(APP, env=env)
+    with running as server:
+        yield server
 
 
 def test_every_case_is_ok_or_informational(server):
