@@ -10,10 +10,8 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from tests.integration.servers import die_with_parent, wait_for
-from tests.integration.uwsgi_servers import free_port
+from tests.integration.uwsgi_servers import free_port, skip_or_fail
 
 UWSGI_PARAMS = Path("/etc/nginx/uwsgi_params")
 
@@ -52,10 +50,10 @@ class Nginx:
 
 @contextlib.contextmanager
 def run_nginx(folder: Path, locations: str) -> Iterator[Nginx]:
-    """Run nginx with these locations while the block runs; skip where there is none."""
+    """Run nginx with these locations while the block runs; skip where there is none, in CI fail."""
     binary = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if binary is None or not UWSGI_PARAMS.exists():
-        pytest.skip("there is no nginx")
+        skip_or_fail("there is no nginx")
     port = free_port()
     file = folder / "nginx.conf"
     file.write_text(CONFIGURATION.format(folder=folder, port=port, locations=locations))
