@@ -78,10 +78,11 @@ UWSGI = (
     Scenario(
         "uwsgi-handshakes",
         f"{HANDSHAKES} handshakes through {WORKERS} sync workers of uWSGI (p50, p99: of all "
-        f"{HANDSHAKES})",
+        f"{HANDSHAKES}), all processes on any core",
         "handshakes",
         _handshakes,
         (BRIDGE,),
+        is_pinned=False,
     ),
 )
 UWSGI_CLAIMS = (
