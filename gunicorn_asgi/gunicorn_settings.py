@@ -132,17 +132,29 @@ def check_settings(cfg: Any, log: Any, worker: str) -> None:
             "connections a worker may have at once, 1000 for instance"
         )
     for name, rule in SETTINGS.items():
-        if rule.kind is OWN or rule.kind is HONOURED or not _is_asked(cfg, name):
-            continue
-        if rule.kind is REFUSED:
+        if rule.kind is REFUSED and _is_asked(cfg, name):
             raise RuntimeError(f"{worker} does not do {name}. {rule.note}")
-        SETTING_WITHOUT_EFFECT.log(
-            log,
-            "%(setting)s is without effect with %(worker)s. %(cause)s",
-            cause=rule.note,
-            setting=name,
-            worker=worker,
-        )
+    _warn(cfg, log, worker, NOTHING)
+
+
+def warn_of_settings(cfg: Any, log: Any, worker: str) -> None:
+    """Warn, at a reload, of what has no effect and of what a start would refuse.
+
+    gunicorn asks nobody then; an exception would end its master, and with it the site.
+    """
+    _warn(cfg, log, worker, REFUSED, NOTHING)
+
+
+def _warn(cfg: Any, log: Any, worker: str, *kinds: Kind) -> None:
+    for name, rule in SETTINGS.items():
+        if rule.kind in kinds and _is_asked(cfg, name):
+            SETTING_WITHOUT_EFFECT.log(
+                log,
+                "%(setting)s is without effect with %(worker)s. %(cause)s",
+                cause=rule.note,
+                setting=name,
+                worker=worker,
+            )
 
 
 def _is_asked(cfg: Any, name: str) -> bool:

@@ -20,7 +20,7 @@ from gunicorn_asgi.certificates import certificates
 from gunicorn_asgi.error_log import open_error_log
 from gunicorn_asgi.events import WORKER_UNFINISHED
 from gunicorn_asgi.gauges import Gauges
-from gunicorn_asgi.gunicorn_settings import check_settings
+from gunicorn_asgi.gunicorn_settings import check_settings, warn_of_settings
 from gunicorn_asgi.layer import open_worker_layer
 from gunicorn_asgi.loading import load_site
 from gunicorn_asgi.misplaced import warn_of_misplaced
@@ -77,6 +77,7 @@ class Worker(BaseWorker):
     _unaware: Unaware
     figures: FiguresReporter
     _first_count = sys.maxsize  # of the workers that gunicorn begins with
+    _checked: Any = None  # the configuration whose settings were looked at; of the master
     _loop: ConsumerLoop | None = None  # what its consumers' messages are taken by
     _is_urgent = False  # whether to stop at once (QUIT), not gracefully
     _has_successor = False  # whether another worker will be made in place of this one
@@ -84,6 +85,7 @@ class Worker(BaseWorker):
     def __init__(self, *args: Any) -> None:
         """Be made, in the master: which knows its workers, can read keys, and sees a reload."""
         super().__init__(*args)
+        self._check_again()
         self.share = make_share(self)
         self.tls = certificates.find(self.cfg, self.log)
 
@@ -95,6 +97,14 @@ class Worker(BaseWorker):
         warn_of_misplaced(cfg, log)
         certificates.check(cfg)
         cls._first_count = cfg.workers
+        cls._checked = cfg
+
+    def _check_again(self) -> None:
+        """Look at the settings that a reload brought, once; `check_config` is not called then."""
+        kind = type(self)
+        if kind._checked is not None and kind._checked is not self.cfg:
+            kind._checked = self.cfg
+            warn_of_settings(self.cfg, self.log, "gunicorn_asgi.Worker")
 
     @property
     def has_threads(self) -> bool:

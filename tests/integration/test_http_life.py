@@ -323,3 +323,18 @@ def test_a_reload_with_a_bad_setting_waits_for_a_good_one(tmp_path: Path) -> Non
         config.write_text("")
         server.kill(signal.SIGHUP)
         assert ask(server, request()).status == 200
+
+
+@pytest.mark.skipif(
+    "permit_unconventional_http_version" not in make_settings(), reason="of gunicorn 22 on"
+)
+def test_a_reload_tells_of_what_a_start_would_refuse_once(tmp_path: Path) -> None:
+    config = tmp_path / "conf.py"
+    config.write_text("")
+    with run_server(SITE, args=["--config", str(config), "--workers", "2"]) as server:
+        config.write_text("permit_unconventional_http_version = True")
+        server.kill(signal.SIGHUP)
+        server.wait_for_log("Booting worker", count=4)
+        assert ask(server, request()).status == 200
+        sentence = "permit_unconventional_http_version is without effect with gunicorn_asgi.Worker"
+        assert server.log().count(sentence) == 1
