@@ -9,7 +9,12 @@ from tests.integration.wire import ask, chunked, open_wire, post, request
 
 pytestmark = pytest.mark.integration
 
-SERVER = {"app": "tests.apps.consumers:application", "may_log_errors": True}
+# At level `debug` a storm of one event is told line by line.
+SERVER = {
+    "app": "tests.apps.consumers:application",
+    "args": ["--log-level", "debug"],
+    "may_log_errors": True,
+}
 
 
 def show(server: Server, name: str) -> int:
