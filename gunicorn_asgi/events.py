@@ -29,7 +29,8 @@ TLS_HANDSHAKE_FAILED = Event(
     "tls.handshake_failed",
     WARNING,
     "A client and the server did not agree on TLS.",
-    "Nothing, if they are few: scanners. Else see `ssl_version`, `ciphers` and the certificate.",
+    "Nothing, if they are few: scanners. Else see the certificate, `ciphers` and what the hook "
+    "`ssl_context` asks for.",
     ("ip",),
 )
 TLS_CERTIFICATES_KEPT = Event(
