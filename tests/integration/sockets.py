@@ -46,6 +46,10 @@ class RawSocket:
         """  # fmt: skip
         self.wire = Wire(server.connect(tls=tls))
         self.wire.send(handshake(server, path, **fields) + with_it)
+        self.start_reading()
+
+    def start_reading(self) -> None:
+        """Begin with no frame."""
         self._reader = StreamReader()
 
     def read_response(self) -> Response:

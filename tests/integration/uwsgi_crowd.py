@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
+from typing import Any
 
 from tests.integration.servers import Server
 from tests.integration.sockets import RawSocket
@@ -18,15 +20,20 @@ PAUSE = 0.002
 
 
 class Crowd:
-    """So many open sockets on a path, in which `{}` stands for the number of each."""
+    """So many open sockets on a path, in which `{}` stands for the number of each.
 
-    def __init__(self, server: Server, path: str, size: int) -> None:
+    ``connect`` makes one, called with ``server`` and a path.
+    """
+
+    def __init__(
+        self, server: Any, path: str, size: int, connect: Callable[..., RawSocket] = RawSocket
+    ) -> None:
         self.sockets: list[RawSocket] = []
         self._said = 0
         self._stack = ExitStack()
         for first in range(0, size, PORTION):
             numbers = range(first, min(first + PORTION, size))
-            opened = [RawSocket(server, path.format(number)) for number in numbers]
+            opened = [connect(server, path.format(number)) for number in numbers]
             self.sockets += [self._stack.enter_context(each) for each in opened]
             for each in opened:
                 assert each.read_response().status == 101
