@@ -21,6 +21,9 @@ PAGES = ("metrics_path", "live_path", "ready_path")
 # What a request's target can be, without a query.
 _match_path = re.compile(r"/[!$-;=@-Z_a-z~]*").fullmatch
 
+# What a variable takes, for whoever deploys the site.
+_WORDS = {bool: "true (1) or false (0)", int: "a whole number", float: "a number"}
+
 SlowClientPolicy = Literal["drop", "close", "block"]
 Consumers = Literal["local", "none"]
 
@@ -369,8 +372,8 @@ def _parse(name: str, text: str, default: object) -> object:
         if isinstance(default, (int, float)):
             return type(default)(text)
     except (KeyError, ValueError):
-        kind = type(default).__name__
-        raise ValueError(f"environment variable {variable} is {text!r}, not a {kind}") from None
+        expected = _WORDS[type(default)]
+        raise ValueError(f"environment variable {variable} is {text!r}, not {expected}") from None
     if isinstance(default, tuple):
         return tuple(item.strip() for item in text.split(",") if item.strip())
     return text

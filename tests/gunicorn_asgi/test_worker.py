@@ -70,7 +70,7 @@ def test_a_server_without_consumers_is_refused_a_layer_that_nobody_reaches(layer
 
 def test_a_bad_setting_of_the_environment_is_refused(monkeypatch):
     monkeypatch.setenv("ASGI_HTTP_TIMEOUT", "soon")
-    with pytest.raises(RuntimeError, match="ASGI_HTTP_TIMEOUT is 'soon', not a float"):
+    with pytest.raises(RuntimeError, match="ASGI_HTTP_TIMEOUT is 'soon', not a number"):
         check()
 
 
@@ -107,7 +107,7 @@ def test_a_variable_with_a_slip_in_it_is_warned_of_and_others_are_not(monkeypatc
         ({"workers": 1}, {}, "say -w 2 or more, or use gunicorn_asgi.Worker"),
         ({"preload_app": True}, {}, "leave it out with gunicorn_asgi.SplitWorker"),
         ({"workers": 3}, {"ASGI_SERVERS": "3"}, "ASGI_SERVERS=3 of 3 workers leaves none"),
-        ({}, {"ASGI_SERVERS": "some"}, "ASGI_SERVERS is 'some', not a int"),
+        ({}, {"ASGI_SERVERS": "some"}, "ASGI_SERVERS is 'some', not a whole number"),
         ({}, {"ASGI_CONSUMERS": "local"}, "leave ASGI_CONSUMERS out"),
         ({}, {LAYER_VARIABLE: "memory://"}, "cannot reach each other over memory://"),
     ],
@@ -129,7 +129,7 @@ def test_a_bad_setting_in_a_reload_does_not_end_the_master(monkeypatch):
     log = Log()
     assert _count_servers(SimpleNamespace(workers=8), log) == 2
     (error,) = log.errors
-    assert "ASGI_SERVERS is 'some', not a int" in error
+    assert "ASGI_SERVERS is 'some', not a whole number" in error
 
 
 # The layer
