@@ -332,9 +332,16 @@ def test_a_reload_tells_of_what_a_start_would_refuse_once(tmp_path: Path) -> Non
     config = tmp_path / "conf.py"
     config.write_text("")
     with run_server(SITE, args=["--config", str(config), "--workers", "2"]) as server:
+        old = server.wait_for(
+            lambda: len(server.worker_pids()) == 2 and server.worker_pids(), "two"
+        )
+        assert ask(server, request()).status == 200
         config.write_text("permit_unconventional_http_version = True")
         server.kill(signal.SIGHUP)
-        server.wait_for_log("Booting worker", count=4)
+        server.wait_for(
+            lambda: len(server.worker_pids()) == 2 and not set(old) & set(server.worker_pids()),
+            "two others",
+        )
         assert ask(server, request()).status == 200
         sentence = "permit_unconventional_http_version is without effect with gunicorn_asgi.Worker"
         assert server.log().count(sentence) == 1
