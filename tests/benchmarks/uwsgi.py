@@ -62,7 +62,7 @@ UWSGI = (
     ),
     Scenario(
         "uwsgi-hello",
-        f"hello world of a site on uWSGI, {WORKERS} workers, a connection each",
+        f"hello world of a site on uWSGI, {WORKERS} sync workers, a connection each",
         "requests",
         http_load,
         (
