@@ -24,7 +24,8 @@ from tests.integration.workers import WorkerCommand, run_worker
 pytestmark = pytest.mark.integration
 
 SITE = "tests.apps.troublesome:application"
-SPARE = {"SPARE_MEMORY": str(600 * 1024**2)}
+# Less than what `allocate` asks for, and enough for the address space that each thread reserves.
+SPARE = {"SPARE_MEMORY": str(900 * 1024**2)}
 TROUBLED = {"may_log_errors": True, "may_lose_workers": True}
 OTHERS = 6
 
