@@ -21,7 +21,6 @@ BUFFER_SIZE = 16384
 # Bytes of one chunk of a body, which uWSGI keeps whole; a body may have any number of them. Some
 # clients send a file as one, and uWSGI's own limit is a megabyte.
 CHUNK_LIMIT = 16 * 1024 * 1024
-
 # Connections that wait for a worker; uWSGI's own 100 are few for all sockets of a site.
 BACKLOG = 1024
 
