@@ -286,7 +286,8 @@ def test_heartbeats_go_on_while_nothing_happens() -> None:
 def write_site(folder: Path, text: str) -> None:
     """Have the next worker load ``text`` before it has an app."""
     app = 'def application(environ, start):\n    start("200 OK", [])\n    return [b"here"]\n'
-    (folder / "changing.py").write_text(f"{text}\n{app}")
+    told = 'import sys\nprint("the site is loaded", file=sys.stderr, flush=True)\n'
+    (folder / "changing.py").write_text(f"{text}\n{app}\n{told}")
 
 
 def test_a_site_that_cannot_be_loaded_any_more_ends_neither_gunicorn_nor_other_workers(
@@ -301,7 +302,7 @@ def test_a_site_that_cannot_be_loaded_any_more_ends_neither_gunicorn_nor_other_w
         may_log_errors=True,
         may_lose_workers=True,
     ) as server:
-        server.wait_for(lambda: len(server.worker_pids()) == 2, "both workers")
+        server.wait_for_log("the site is loaded", count=2)
         assert ask(server, request()).content == b"here"
         write_site(tmp_path, "raise RuntimeError('half a deployment')")
         os.kill(server.worker_pid(), signal.SIGKILL)
