@@ -12,6 +12,7 @@ from typing import Any
 
 from wsgi_bridge.bridge import LAYER_VARIABLE
 from wsgi_bridge.commands.errors import FAILED, MISUSED, CommandError
+from wsgi_bridge.commands.numbers import count
 from wsgi_bridge.logs import JsonFormatter
 from wsgi_bridge.processes.options import DEFAULT_GRACEFUL_TIMEOUT, DEFAULT_THREADS, Options
 from wsgi_bridge.processes.pid_file import PidFileTaken, pid_file
@@ -72,13 +73,13 @@ def add_parser(commands: Any) -> None:
 
 def _add_size(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--processes", metavar="N", type=_count, default=1, help="how many (default: 1)"
+        "--processes", metavar="N", type=count, default=1, help="how many (default: 1)"
     )
     each = parser.add_mutually_exclusive_group()
     each.add_argument(
         "--threads",
         metavar="N",
-        type=_count,
+        type=count,
         default=DEFAULT_THREADS,
         help="messages that a process handles at once, in native threads; nothing is patched "
         "(default: %(default)s)",
@@ -86,7 +87,7 @@ def _add_size(parser: argparse.ArgumentParser) -> None:
     each.add_argument(
         "--greenlets",
         metavar="N",
-        type=_count,
+        type=count,
         default=0,
         help="the same in greenlets, everything patched by gevent; for sites that wait a lot",
     )
@@ -110,7 +111,7 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-messages",
         metavar="N",
-        type=_count,
+        type=count,
         default=0,
         help="replace a process after so many messages, and up to a tenth more",
     )
@@ -193,13 +194,6 @@ def _enter(directory: str | None) -> None:
     here = os.getcwd()
     if here not in sys.path:
         sys.path.insert(0, here)
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, not {text}")
-    return number
 
 
 def _seconds(text: str) -> float:

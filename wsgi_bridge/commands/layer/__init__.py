@@ -17,6 +17,7 @@ from typing import Any
 from wsgi_bridge.bridge import LAYER_VARIABLE
 from wsgi_bridge.commands.errors import MISUSED, CommandError
 from wsgi_bridge.commands.layer import acts, looks
+from wsgi_bridge.commands.numbers import count, positive
 
 __all__ = ["NAME", "add_parser", "complete"]
 
@@ -85,11 +86,11 @@ def _add_looks(actions: Any) -> None:
     delays = _add(actions, "delays", looks.delays, "messages for later, the next one first")
     for each in (stats, routes):
         each.add_argument(
-            "--watch", metavar="SECONDS", type=_positive, help="again every so often, until Ctrl-C"
+            "--watch", metavar="SECONDS", type=positive, help="again every so often, until Ctrl-C"
         )
     for each in (channels, groups, routes, delays):
         each.add_argument(
-            "--limit", metavar="N", type=_count, help="only so many, the first of them"
+            "--limit", metavar="N", type=count, help="only so many, the first of them"
         )
 
 
@@ -103,7 +104,7 @@ def _add_acts(actions: Any) -> None:
     ping.add_argument(
         "--count",
         metavar="N",
-        type=_count,
+        type=count,
         default=acts.DEFAULT_COUNT,
         help="messages to send (default: %(default)s)",
     )
@@ -133,17 +134,3 @@ def _with_url(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Na
         return run(arguments)
 
     return checked
-
-
-def _positive(text: str) -> float:
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected more than 0, not {text}")
-    return number
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, not {text}")
-    return number

@@ -19,6 +19,7 @@ from typing import Any
 
 from wsgi_bridge.bridge import LAYER_VARIABLE
 from wsgi_bridge.commands.errors import MISUSED, CommandError
+from wsgi_bridge.commands.numbers import count, positive
 from wsgi_bridge.commands.opening import is_any_ipc, opened, public_url, urls_of_ipc
 from wsgi_bridge.commands.tables import show, watch
 from wsgi_bridge.commands.top.rates import Rates
@@ -79,14 +80,14 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--interval",
         metavar="SECONDS",
-        type=_positive,
+        type=positive,
         default=DEFAULT_INTERVAL,
         help="between two looks (default: %(default)s)",
     )
     parser.add_argument(
         "--limit",
         metavar="N",
-        type=_count,
+        type=count,
         default=DEFAULT_LIMIT,
         help="of channels and of routes show so many (default: %(default)s)",
     )
@@ -180,17 +181,3 @@ def _is_site(url: str) -> bool:
             return bool(load_figures(layer).processes)
     except CommandError:
         return False  # it is damaged, or has gone meanwhile
-
-
-def _positive(text: str) -> float:
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected more than 0, not {text}")
-    return number
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, not {text}")
-    return number
